@@ -1,0 +1,31 @@
+//! Waypost: short links, referral landing pages and rewards at the edge of your own domain.
+//!
+//! The modules in reading order:
+//!
+//! - [`clock`], [`code`], [`link`]: pure words and rules. They know no I/O.
+//! - [`config`], [`metrics`], [`store`], [`http`]: settings, figures, PostgreSQL, HTTP/1.1 under limits.
+//! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
+//! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
+//! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
+//! - [`cli`]: the command line.
+//!
+//! Imports go down this list only, which `tests/tidy.rs` checks.
+
+pub mod clock;
+pub mod code;
+pub mod link;
+
+pub mod config;
+pub mod http;
+pub mod metrics;
+pub mod store;
+
+pub mod clicks;
+pub mod resolve;
+
+pub mod api;
+pub mod edge;
+
+pub mod app;
+pub mod cli;
+pub mod local;

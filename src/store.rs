@@ -1,0 +1,218 @@
+//! PostgreSQL: the only place that knows `tokio-postgres`, and the only one with SQL in it.
+//!
+//! Each statement is a literal beside the function that runs it, named in its first line, and every
+//! statement that changes something has its rows counted.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+
+pub mod migrate;
+
+pub use tokio_postgres::Transaction;
+
+/// What can go wrong between here and PostgreSQL.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address of the database cannot be read.
+    #[error("the PostgreSQL address is not understood: {0}")]
+    Address(String),
+    /// No connection could be had: the server is away, refuses, or all connections are in use.
+    #[error("no connection to PostgreSQL: {0}")]
+    Unavailable(String),
+    /// The answer did not come within the budget; the connection was discarded.
+    #[error("PostgreSQL did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// A statement failed.
+    #[error("PostgreSQL refused a statement: {}", describe(.0))]
+    Statement(#[from] tokio_postgres::Error),
+    /// A statement that must change exactly one row changed another number of them.
+    #[error("the statement '{statement}' changed {changed} rows, expected {expected}")]
+    WrongRowCount {
+        /// The statement's name.
+        statement: &'static str,
+        /// How many rows had to change.
+        expected: u64,
+        /// How many did.
+        changed: u64,
+    },
+    /// A row holds what the schema forbids.
+    #[error("the row of {0} cannot be understood: {1}")]
+    Corrupt(&'static str, String),
+    /// The schema is not the one that this program knows.
+    #[error(transparent)]
+    Schema(#[from] migrate::Mismatch),
+}
+
+impl Error {
+    /// Whether the same request may well succeed a little later.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::TimedOut(_) => true,
+            Self::Statement(error) => error.code().is_none_or(|code| {
+                // No code at all: the connection broke. 57…: the server is stopping, or the
+                // statement's time ran out.
+                code.code().starts_with("57")
+            }),
+            Self::Address(_) | Self::WrongRowCount { .. } | Self::Corrupt(..) | Self::Schema(_) => {
+                false
+            }
+        }
+    }
+
+    /// The name of the unique constraint that a statement ran into, if that is what happened.
+    pub fn unique_violation(&self) -> Option<&str> {
+        let Self::Statement(error) = self else { return None };
+        let database = error.as_db_error()?;
+        (*database.code() == SqlState::UNIQUE_VIOLATION)
+            .then(|| database.constraint().unwrap_or(""))
+    }
+}
+
+/// tokio-postgres prints only "db error"; this says which.
+fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(database) => format!("{} ({})", database.message(), database.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
+
+/// How to reach PostgreSQL, and how long to wait for it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `postgresql://user@host/database`, or `host=… user=…`.
+    pub url: String,
+    /// Connections for link look-ups on the way of a redirect.
+    pub read_connections: usize,
+    /// Connections for everything else.
+    pub connections: usize,
+    /// How long a look-up may wait for a free connection.
+    pub pool_wait: Duration,
+    /// The `statement_timeout` of look-ups.
+    pub read_timeout: Duration,
+}
+
+/// A connection out of a pool; it returns there when it is dropped.
+pub type Connection = Object;
+
+/// The database, as two pools: look-ups on the way of a redirect never queue behind other work.
+#[derive(Clone, Debug)]
+pub struct Store {
+    reads: Pool,
+    main: Pool,
+    read_budget: Duration,
+}
+
+/// How long a connection attempt may take.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long work off the redirect's way may wait for a connection.
+const MAIN_WAIT: Duration = Duration::from_secs(5);
+/// The `statement_timeout` of work off the redirect's way.
+const MAIN_STATEMENT: Duration = Duration::from_secs(20);
+
+impl Store {
+    /// Makes the pools; connects to nothing yet.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let reads = Timeouts {
+            wait: Some(settings.pool_wait),
+            create: Some(settings.read_timeout),
+            recycle: Some(settings.pool_wait),
+        };
+        let main =
+            Timeouts { wait: Some(MAIN_WAIT), create: Some(CONNECT), recycle: Some(MAIN_WAIT) };
+        Ok(Self {
+            reads: pool(&settings.url, settings.read_connections, reads, settings.read_timeout)?,
+            main: pool(&settings.url, settings.connections, main, MAIN_STATEMENT)?,
+            // A stopped server does not obey its own statement_timeout, so we count as well.
+            read_budget: settings.read_timeout + Duration::from_millis(50),
+        })
+    }
+
+    /// A connection for look-ups.
+    pub async fn reader(&self) -> Result<Connection, Error> {
+        self.reads.get().await.map_err(|error| Error::Unavailable(error.to_string()))
+    }
+
+    /// A connection for everything else.
+    pub async fn connection(&self) -> Result<Connection, Error> {
+        self.main.get().await.map_err(|error| Error::Unavailable(error.to_string()))
+    }
+
+    /// The longest that one look-up may take once it has its connection.
+    pub fn read_budget(&self) -> Duration {
+        self.read_budget
+    }
+
+    /// Whether the server answers at all, within the budget of a look-up.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let connection = self.reader().await?;
+        within(self.read_budget, connection, async |connection| {
+            connection.simple_query("SELECT 1 /* ping */").await.map(drop)
+        })
+        .await
+    }
+
+    /// Connections in use and their limit, for look-ups and for the rest, by the pool's name.
+    pub fn pool_use(&self) -> [(&'static str, usize, usize); 2] {
+        [("reads", &self.reads), ("main", &self.main)].map(|(name, pool)| {
+            let status = pool.status();
+            (name, status.size.saturating_sub(status.available), status.max_size)
+        })
+    }
+}
+
+/// Runs `work` on `connection` within `budget`. When time runs out, the connection is thrown away:
+/// dropping a query does not cancel it, and the next user would wait for its answer.
+pub async fn within<T>(
+    budget: Duration,
+    connection: Connection,
+    work: impl AsyncFnOnce(&Connection) -> Result<T, tokio_postgres::Error>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(budget, work(&connection)).await {
+        Ok(answer) => Ok(answer?),
+        Err(_elapsed) => {
+            drop(Object::take(connection));
+            Err(Error::TimedOut(budget))
+        }
+    }
+}
+
+/// Fails unless a statement changed exactly `expected` rows.
+pub fn expect_rows(statement: &'static str, expected: u64, changed: u64) -> Result<(), Error> {
+    if expected == changed {
+        Ok(())
+    } else {
+        Err(Error::WrongRowCount { statement, expected, changed })
+    }
+}
+
+fn pool(
+    url: &str,
+    size: usize,
+    timeouts: Timeouts,
+    statement_timeout: Duration,
+) -> Result<Pool, Error> {
+    let mut config: tokio_postgres::Config =
+        url.parse().map_err(|error: tokio_postgres::Error| Error::Address(describe(&error)))?;
+    if config.get_application_name().is_none() {
+        config.application_name("waypost");
+    }
+    let timeout = format!("-c statement_timeout={}", statement_timeout.as_millis());
+    let options = match config.get_options() {
+        Some(given) => format!("{given} {timeout}"),
+        None => timeout,
+    };
+    config.options(options).connect_timeout(CONNECT);
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    Pool::builder(Manager::from_config(config, NoTls, recycling))
+        .max_size(size)
+        .timeouts(timeouts)
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| Error::Address(error.to_string()))
+}
