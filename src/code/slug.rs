@@ -93,9 +93,8 @@ mod tests {
     #[test]
     fn neighbours_look_nothing_alike_and_never_collide() {
         let generator = SlugGenerator::new(&[1; 32], 5);
-        let slugs: std::collections::HashSet<String> = (0..500)
-            .filter_map(|position| generator.slug(position, LetterCase::Exact))
-            .collect();
+        let slugs: std::collections::HashSet<String> =
+            (0..500).filter_map(|position| generator.slug(position, LetterCase::Exact)).collect();
         assert_eq!(slugs.len(), 500);
         assert_eq!(generator.slug(u64::MAX, LetterCase::Exact), None);
     }

@@ -4,7 +4,9 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -166,11 +168,7 @@ impl Problem {
 
     /// A body with faults in its fields.
     pub fn invalid_body(faults: Vec<Fault>) -> Self {
-        let detail = match faults.as_slice() {
-            [only] => format!("{} {}", only.pointer, only.detail),
-            many => format!("{} fields are wrong; 'errors' has each", many.len()),
-        };
-        Self { faults, ..Self::new(Kind::InvalidBody, detail.trim().to_owned()) }
+        Self { faults, ..Self::new(Kind::InvalidBody, "") }
     }
 
     /// A method that does not work here; `allow` lists those that do.
@@ -208,11 +206,16 @@ impl Problem {
     /// As it stands in a body.
     pub fn into_body(self) -> ProblemBody {
         let (_, status, title) = self.kind.words();
+        let detail = match self.faults.as_slice() {
+            [] => self.detail,
+            [only] => format!("{} {}", only.pointer, only.detail).trim_start().to_owned(),
+            many => format!("{} fields are wrong; 'errors' has each", many.len()),
+        };
         ProblemBody {
             type_uri: self.kind.type_uri(),
             title,
             status: status.as_u16(),
-            detail: self.detail,
+            detail,
             errors: self.faults,
         }
     }
@@ -276,7 +279,7 @@ mod tests {
           "type": "urn:waypost:problem:invalid-body",
           "title": "Fields of the body are wrong",
           "status": 422,
-          "detail": "/target no",
+          "detail": "/links/3/target no",
           "errors": [
             {
               "pointer": "/links/3/target",

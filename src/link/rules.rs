@@ -155,7 +155,7 @@ fn set(place: &mut bool, change: Change<bool>) {
 }
 
 /// Host and port of a URL, without a port that goes without saying.
-fn authority(url: &Url) -> String {
+pub fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
         None => host.to_owned(),
@@ -315,13 +315,19 @@ fn judge_slug(slug: &str, slashes: bool) -> Result<(), (Reason, String)> {
         return Err((Reason::BadCharacter, detail));
     }
     if slug.contains('/') && !slashes {
-        return fault(Reason::BadPath, "must not contain '/' (the setting links.slashes allows it)");
+        return fault(
+            Reason::BadPath,
+            "must not contain '/' (the setting links.slashes allows it)",
+        );
     }
     if slug.split('/').any(str::is_empty) {
         return fault(Reason::BadPath, "must not begin or end with '/', nor contain '//'");
     }
     if slug.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return fault(Reason::BadPath, "must not have '.' or '..' as a segment: browsers remove them");
+        return fault(
+            Reason::BadPath,
+            "must not have '.' or '..' as a segment: browsers remove them",
+        );
     }
     if reserved::is_reserved(slug) {
         return fault(Reason::Reserved, "is a reserved word of this service; choose another");

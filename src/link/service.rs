@@ -129,8 +129,7 @@ impl LinkService {
         request: &NewLink,
     ) -> Result<Made, Error> {
         let domains = domains::all(transaction).await?;
-        let draft =
-            self.rules.judge_new(request, &domains, self.now()).map_err(Error::Invalid)?;
+        let draft = self.rules.judge_new(request, &domains, self.now()).map_err(Error::Invalid)?;
         let slugs = self.slugs().await?;
         let mut made = making::make(transaction, slugs, actor, &[&draft]).await?;
         let made = made.pop().unwrap_or(Err(Error::SlugsExhausted))?;
@@ -153,10 +152,8 @@ impl LinkService {
     ) -> Result<Vec<Result<Made, Error>>, Error> {
         let domains = domains::all(transaction).await?;
         let now = self.now();
-        let judged: Vec<_> = requests
-            .iter()
-            .map(|request| self.rules.judge_new(request, &domains, now))
-            .collect();
+        let judged: Vec<_> =
+            requests.iter().map(|request| self.rules.judge_new(request, &domains, now)).collect();
         let drafts: Vec<_> = judged.iter().filter_map(|draft| draft.as_ref().ok()).collect();
         let slugs = self.slugs().await?;
         let mut made = making::make(transaction, slugs, actor, &drafts).await?.into_iter();
@@ -241,9 +238,7 @@ impl LinkService {
     pub async fn list(&self, request: &ListRequest) -> Result<Page, Error> {
         let domain = match &request.domain {
             None => None,
-            Some(host) => {
-                Some(self.domain(Some(host), &domains::list(&self.store).await?)?.id)
-            }
+            Some(host) => Some(self.domain(Some(host), &domains::list(&self.store).await?)?.id),
         };
         let before = match &request.cursor {
             None => None,
@@ -256,8 +251,7 @@ impl LinkService {
             before,
         };
         // One more than asked for tells whether there is another page.
-        let mut links =
-            links::list(&self.store, &filter, request.limit.saturating_add(1)).await?;
+        let mut links = links::list(&self.store, &filter, request.limit.saturating_add(1)).await?;
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
         let more = links.len() > limit;
         links.truncate(limit);

@@ -84,18 +84,14 @@ impl TargetRules {
             return Err(too_long(pointer, normalised.len()));
         }
         if !normalised.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-            let detail = "has characters that cannot stand in a Location header; percent-encode them";
+            let detail =
+                "has characters that cannot stand in a Location header; percent-encode them";
             return Err(fault(Reason::BadCharacter, detail.to_owned()));
         }
         Ok(normalised)
     }
 
-    fn judge_host(
-        &self,
-        pointer: &str,
-        url: &Url,
-        own_hosts: &HashSet<&str>,
-    ) -> Result<(), Fault> {
+    fn judge_host(&self, pointer: &str, url: &Url, own_hosts: &HashSet<&str>) -> Result<(), Fault> {
         let fault = |reason, detail: String| Err(Fault::new(pointer, reason, detail));
         let host = url.host_str().map(without_dot).unwrap_or_default();
         let port = url.port_or_known_default();

@@ -23,10 +23,7 @@ pub async fn get_or_make(
         )
         .await?;
     let value: Vec<u8> = connection
-        .query_one(
-            "SELECT value FROM deployment_secret WHERE name = $1 /* get_secret */",
-            &[&name],
-        )
+        .query_one("SELECT value FROM deployment_secret WHERE name = $1 /* get_secret */", &[&name])
         .await?
         .try_get(0)?;
     <[u8; 32]>::try_from(value)

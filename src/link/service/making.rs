@@ -132,8 +132,7 @@ impl<'a> Making<'a> {
         if named.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> =
-            named.iter().map(|(_, draft, slug)| (*draft, slug.as_str())).collect();
+        let rows: Vec<_> = named.iter().map(|(_, draft, slug)| (*draft, slug.as_str())).collect();
         let stored = links::insert(transaction, actor, &rows).await?;
         let mut stored: HashMap<_, _> =
             stored.into_iter().map(|link| ((link.domain, link.slug.clone()), link)).collect();

@@ -14,10 +14,7 @@ const LOCK_CLASS: i32 = 0x5265_7573;
 
 /// Lets one transaction at a time look for links to these targets, and make them. A statement of its
 /// own, before the look: the look must see what the last holder of the lock committed.
-pub async fn lock_targets(
-    transaction: &Transaction<'_>,
-    drafts: &[&Draft],
-) -> Result<(), Error> {
+pub async fn lock_targets(transaction: &Transaction<'_>, drafts: &[&Draft]) -> Result<(), Error> {
     let mut locks: Vec<i32> = drafts.iter().map(|draft| lock(draft)).collect();
     // One order for all, so that no two transactions wait for each other.
     locks.sort_unstable();
