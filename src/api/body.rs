@@ -7,6 +7,7 @@ use hyper::body::Body;
 use hyper::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 
 use crate::http::problem::{Kind, Problem};
@@ -65,14 +66,13 @@ pub(crate) fn text(body: &[u8]) -> Result<&str, Problem> {
 /// Decodes a JSON object. What is not JSON, and fields that are unknown, missing or of the wrong
 /// type, are refused with their place.
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    // A list would be taken for the fields in their order.
-    if !text.trim_start().starts_with('{')
-        && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
-    {
+    if !text.trim_start().starts_with('{') {
+        // Asked first: a list would be taken for the fields in their order.
+        serde_json::from_str::<&RawValue>(text).map_err(|error| malformed(&error))?;
         let fault = Fault::new("", Reason::WrongType, "must be a JSON object");
         return Err(Problem::invalid_body(vec![fault]));
     }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let decoded = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().clone();
         refuse(&path, error.inner())
