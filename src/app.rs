@@ -6,25 +6,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::api::Api;
+use crate::api::operations::Operations;
 use crate::clicks::{self, Buffer, Counter};
 use crate::clock::{Clock, whole_millis};
 use crate::config::{Config, UnknownHost};
 use crate::edge::domains::Domains;
 use crate::edge::redirect::Edge;
 use crate::http::server::{self, Server};
+use crate::link::service::LinkService;
 use crate::metrics::Metrics;
+use crate::resolve::Resolver;
 use crate::resolve::announce::Announcer;
 use crate::resolve::database::Database;
 use crate::resolve::front::Front;
 use crate::resolve::local::{self, Local};
 use crate::resolve::shared::{self, Shared};
-use crate::resolve::{Resolver, feed};
-use crate::store::{self, Store, domains, migrate, redirects};
+use crate::store::{self, Store, domains, migrate};
 
+use control::Control;
+
+mod control;
 mod housekeeping;
 
 /// Why the service does not start.
@@ -164,8 +171,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let background = housekeeping::start(&parts, domains).await;
     let counter =
         Arc::new(Counter::new(parts.config.clicks.pending_links, Arc::clone(&parts.metrics)));
-    let edge = start_edge(&parts, known_domains, &counter).await?;
-    let control = start_control(&parts).await?;
+    let edge = start_edge(&parts, known_domains, &counter)?;
+    let control = start_control(&parts)?;
     let (stop_writer, stopped) = watch::channel(false);
     let every = parts.config.clicks.write;
     let writer = tokio::spawn(clicks::write(parts.store.clone(), counter, every, stopped));
@@ -201,13 +208,13 @@ pub(crate) async fn read_domains(parts: &Parts) -> Result<Domains, store::Error>
     Ok(Domains::new(host, lenient, domains::list(&parts.store).await?))
 }
 
-async fn start_edge(
+fn start_edge(
     parts: &Arc<Parts>,
     domains: watch::Receiver<Arc<Domains>>,
     counter: &Arc<Counter>,
 ) -> Result<Server, Error> {
     let config = &parts.config;
-    let listener = listen(config.edge.listen, "[edge] listen").await?;
+    let listener = listen(config.edge.listen, "[edge] listen")?;
     let threads = match config.edge.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
@@ -228,9 +235,26 @@ async fn start_edge(
         .map_err(Error::Threads)
 }
 
-async fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
-    let listener = listen(parts.config.control.listen, "[control] listen").await?;
-    todo_control(parts, listener)
+fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
+    let config = &parts.config;
+    let listener = listen(config.control.listen, "[control] listen")?;
+    let (store, announcer, clock) =
+        (parts.store.clone(), parts.announcer.clone(), parts.clock.clone());
+    let links = Arc::new(LinkService::new(store.clone(), announcer, config, clock));
+    let operations: Arc<dyn Operations> = Arc::<Parts>::clone(parts);
+    let api = Arc::new(Api::new(store, links, operations, config));
+    let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
+    let most_headers = config.limits.headers;
+    let make = move || Control {
+        api: Arc::clone(&api),
+        main: main.clone(),
+        metrics: Arc::clone(&metrics),
+        most_headers,
+    };
+    let metrics = Arc::clone(&parts.metrics);
+    // Slugs that are far too long deserve an answer that says so: more room than on the edge.
+    Server::start(("control", listener), limits(config, 4), 1, metrics, make)
+        .map_err(Error::Threads)
 }
 
 /// The limits of a listener whose request heads may be `heads` times as long as the setting.
@@ -248,7 +272,7 @@ fn limits(config: &Config, heads: usize) -> server::Limits {
 }
 
 /// Opens a listener with a long queue: a burst of new connections must not be refused.
-async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Error> {
+fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Error> {
     let open = || -> std::io::Result<TcpListener> {
         let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;

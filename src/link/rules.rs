@@ -155,7 +155,7 @@ fn set(place: &mut bool, change: Change<bool>) {
 }
 
 /// Host and port of a URL, without a port that goes without saying.
-fn authority(url: &Url) -> String {
+pub fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
         None => host.to_owned(),

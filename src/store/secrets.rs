@@ -1,21 +1,17 @@
 //! Random keys of this deployment: made once, then the same for every process.
 
-use rand::CryptoRng;
-
 use super::{Error, Store};
 
 /// The key of the slug permutation.
 pub const SLUG_PERMUTATION: &str = "slug_permutation";
 
-/// The secret called `name`; made out of `random` if there is none yet. Of two processes that make
-/// it at the same time, both get the first one's.
+/// The secret called `name`; it becomes `candidate`, fresh random bytes, if there is none yet. Of two
+/// processes that make it at the same time, both get the first one's.
 pub async fn get_or_make(
     store: &Store,
     name: &str,
-    random: &mut (impl CryptoRng + Send),
+    candidate: &[u8; 32],
 ) -> Result<[u8; 32], Error> {
-    let mut candidate = [0; 32];
-    random.fill_bytes(&mut candidate);
     let connection = store.connection().await?;
     // May well change no row: the secret stands there from the first start on.
     connection
