@@ -3,5 +3,6 @@
 
 pub mod support;
 
+mod dev;
 mod local;
 mod migrations;
