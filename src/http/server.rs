@@ -430,14 +430,20 @@ impl<S: Service> Connection<S> {
                 }
                 Order::Finish | Order::Go => {}
             }
-            Pin::new(&mut connection).poll(context)
+            connection.poll_without_shutdown(context)
         })
         .await;
+        // With `pipeline_flush` hyper holds this one refusal back until more requests come.
+        let mut unsaid: &[u8] = b"";
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
+            if error.is_parse_too_large() {
+                unsaid = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
+                    Connection: close\r\nContent-Length: 0\r\n\r\n";
+            }
         }
         if tracked.order.get() == Order::Go {
-            connection.into_parts().io.linger().await;
+            connection.into_parts().io.close(unsaid).await;
         }
     }
 

@@ -145,6 +145,7 @@ async fn a_malformed_request_is_refused() {
         let answer = raw(waypost.edge(), request.as_bytes()).await;
         let shown: String = request.chars().take(90).collect();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{shown}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{shown}: {answer}");
     }
 }
 

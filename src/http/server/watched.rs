@@ -24,11 +24,13 @@ impl Watched {
         Self { stream: TokioIo::new(stream), tracked }
     }
 
-    /// Reads what the peer still sends, within bounds, before the stream is closed: closing it with
-    /// unread bytes would reset the connection, and the last answer might never be seen.
-    pub(super) async fn linger(self) {
+    /// Says what is still `unsaid`, and reads what the peer still sends, within bounds, before the
+    /// stream is closed: closing it with unread bytes would reset the connection, and the last answer
+    /// might never be seen.
+    pub(super) async fn close(self, unsaid: &[u8]) {
         let mut stream = self.stream.into_inner();
         let rest = async {
+            stream.write_all(unsaid).await?;
             stream.shutdown().await?;
             tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
         };
