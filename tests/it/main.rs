@@ -3,6 +3,9 @@
 
 pub mod support;
 
+mod coherence;
 mod dev;
+mod edge;
 mod local;
 mod migrations;
+mod outages;
