@@ -10,6 +10,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 pub mod migrate;
+pub mod redirects;
 
 pub use tokio_postgres::Transaction;
 
