@@ -179,8 +179,22 @@ fn write_memory(f: &mut fmt::Formatter<'_>, memory: &Memory) -> fmt::Result {
     writeln!(
         f,
         "\n## Redis, bytes per link\n\n{} links, targets of 60–100 bytes, {} at the median.\n\n\
-         | how | bytes per link | of plain |\n|---|---:|---:|\n\
-         | `SET l:<slug> <target>` | {:.1} | 1.00 |",
+         | how | bytes per link | of plain | records of at most 64 bytes | buckets in listpack \
+         | links found again |\n|---|---:|---:|---:|---:|---:|\n\
+         | `SET l:<slug> <target>` | {:.1} | 1.00 | – | – | – |",
         memory.links, memory.median_target_bytes, memory.plain_bytes_per_link,
-    )
+    )?;
+    for buckets in &memory.buckets {
+        writeln!(
+            f,
+            "| Waypost's buckets, {} dictionary | {:.1} | {:.2} | {:.1} % | {:.2} % | {:.2} % |",
+            buckets.dictionary,
+            buckets.bytes_per_link,
+            buckets.bytes_per_link / memory.plain_bytes_per_link,
+            buckets.fitting * 100.0,
+            buckets.listpack * 100.0,
+            buckets.found * 100.0,
+        )?;
+    }
+    Ok(())
 }
