@@ -1,1 +1,255 @@
-//! To come.
+//! What operators and backends see: the REST API, its description, and the figures of the process.
+//!
+//! [`routes`] is the one table of what there is: routing, refusals, authorisation and the OpenAPI
+//! document come out of it. A request is routed, its caller known, its body read, and then its
+//! handler runs in a task of its own, so that a client who hangs up stops nothing half-way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::config::Config;
+use crate::http::auth::{ApiKey, Caller, Scope};
+use crate::http::problem::{Kind, Problem};
+use crate::link::service::LinkService;
+use crate::store::{self, Store, keys};
+
+pub mod body;
+pub mod links;
+pub mod once;
+pub mod openapi;
+pub mod operations;
+pub mod query;
+pub mod routes;
+
+use operations::Operations;
+use routes::{Found, Handler, Routes};
+
+/// The control plane's API.
+pub struct Api {
+    store: Store,
+    links: Arc<LinkService>,
+    operations: Arc<dyn Operations>,
+    routes: Routes,
+    limits: BodyLimits,
+    /// `edge.public_url`, with which short URLs of the default domain begin.
+    public_url: url::Url,
+    openapi: Bytes,
+}
+
+/// How large bodies may be, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct BodyLimits {
+    one: usize,
+    batch: usize,
+}
+
+/// An answer on its way out.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// A request that was routed, and whose caller is known.
+pub(crate) struct Call {
+    handler: Handler,
+    parts: Parts,
+    /// What stands for `{slug}` in the path, decoded.
+    slug: Option<String>,
+    caller: Option<Caller>,
+    body: Bytes,
+}
+
+impl Api {
+    /// Puts the API together.
+    pub fn new(
+        store: Store,
+        links: Arc<LinkService>,
+        operations: Arc<dyn Operations>,
+        config: &Config,
+    ) -> Self {
+        Self {
+            store,
+            links,
+            operations,
+            routes: Routes::new(),
+            limits: BodyLimits {
+                one: config.limits.control_body_bytes,
+                batch: config.limits.batch_body_bytes,
+            },
+            public_url: config.edge.public_url.clone(),
+            openapi: Bytes::from(openapi::document().to_string()),
+        }
+    }
+
+    /// Answers one request. Never fails: what goes wrong is a problem document.
+    pub async fn handle<B>(self: &Arc<Self>, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match self.answer(request).await {
+            Ok(reply) => reply.into_response(),
+            Err(problem) => problem.into_response(),
+        }
+    }
+
+    async fn answer<B>(self: &Arc<Self>, request: Request<B>) -> Result<Reply, Problem>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let Found { route, slug } = self.routes.find(&parts.method, parts.uri.path())?;
+        let caller = match route.scope {
+            None => None,
+            Some(scope) => Some(self.authorise(&parts, scope).await?),
+        };
+        let body = match self.body_limit(route.handler) {
+            None => Bytes::new(),
+            Some(limit) => {
+                body::check_type(&parts.headers)?;
+                body::read(body, limit).await?
+            }
+        };
+        let call = Call { handler: route.handler, parts, slug, caller, body };
+        let api = Arc::clone(self);
+        match tokio::spawn(async move { api.dispatch(call).await }).await {
+            Ok(answer) => answer,
+            Err(panicked) => Err(Problem::internal(&panicked)),
+        }
+    }
+
+    /// The caller, if the key holds and is good for `scope`.
+    async fn authorise(&self, parts: &Parts, scope: Scope) -> Result<Caller, Problem> {
+        let refused = |detail: &str| Problem::new(Kind::Unauthorized, detail);
+        let key = ApiKey::from_headers(&parts.headers)
+            .ok_or_else(|| refused("send one header 'Authorization: Bearer wp_…'"))?;
+        let stored = keys::find(&self.store, key.id()).await?;
+        // An unknown, a wrong and a revoked key get the same answer after the same comparison.
+        let hash = stored.as_ref().map_or(&[0; 32][..], |stored| &stored.secret_hash);
+        let is_right = key.matches(hash);
+        let caller = match stored {
+            Some(stored) if is_right && stored.revoked_at.is_none() => Caller {
+                key_id: stored.id,
+                actor: stored.actor,
+                scopes: stored.scopes.iter().filter_map(|name| Scope::named(name)).collect(),
+            },
+            Some(_) | None => return Err(refused("the API key is unknown, wrong or revoked")),
+        };
+        if caller.may(scope) {
+            Ok(caller)
+        } else {
+            let detail = format!("the API key lacks the scope '{}'", scope.name());
+            Err(Problem::new(Kind::Forbidden, detail))
+        }
+    }
+
+    /// How large a body the handler takes; `None`: it takes none.
+    fn body_limit(&self, handler: Handler) -> Option<usize> {
+        match handler {
+            Handler::CreateLink | Handler::EditLink => Some(self.limits.one),
+            Handler::CreateLinks => Some(self.limits.batch),
+            Handler::ListLinks
+            | Handler::GetLink
+            | Handler::DeleteLink
+            | Handler::OpenApi
+            | Handler::Metrics
+            | Handler::Health
+            | Handler::Ready => None,
+        }
+    }
+
+    async fn dispatch(&self, call: Call) -> Result<Reply, Problem> {
+        match call.handler {
+            Handler::CreateLink => self.create_link(&call).await,
+            Handler::CreateLinks => self.create_links(&call).await,
+            Handler::ListLinks => self.list_links(&call).await,
+            Handler::GetLink => self.get_link(&call).await,
+            Handler::EditLink => self.edit_link(&call).await,
+            Handler::DeleteLink => self.delete_link(&call).await,
+            Handler::OpenApi => {
+                Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
+            }
+            Handler::Metrics => Ok(operations::metrics(&*self.operations)),
+            Handler::Health => Ok(Reply::new(StatusCode::OK, "text/plain", "ok\n")),
+            Handler::Ready => Ok(operations::ready(&*self.operations)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    /// Who calls. Routes that need a scope have one.
+    fn caller(&self) -> Result<&Caller, Problem> {
+        self.caller.as_ref().ok_or_else(|| Problem::new(Kind::Unauthorized, "send an API key"))
+    }
+
+    fn slug(&self) -> &str {
+        self.slug.as_deref().unwrap_or_default()
+    }
+
+    fn raw_query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    fn method(&self) -> &Method {
+        &self.parts.method
+    }
+}
+
+impl Reply {
+    /// An answer with a body.
+    pub(crate) fn new(
+        status: StatusCode,
+        content_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Self { status, content_type, body: body.into(), headers: Vec::new() }
+    }
+
+    /// An answer in JSON.
+    pub(crate) fn json(status: StatusCode, value: &impl serde::Serialize) -> Self {
+        let body = serde_json::to_vec(value).expect("our own types have JSON forms");
+        Self::new(status, "application/json", body)
+    }
+
+    /// The same with one header more.
+    #[must_use]
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn into_response(self) -> Response<Full<Bytes>> {
+        let has_body = !self.body.is_empty();
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if has_body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        if error.is_outage() { Self::unavailable(&error) } else { Self::internal(&error) }
+    }
+}

@@ -1,13 +1,18 @@
 //! What a link is: pure words and rules. Knows no I/O.
 //!
-//! [`rules`] judges what people ask for; [`service`] carries it out.
+//! [`request`] is what people ask for; [`rules`] judges it and says each [`fault`]; [`service`] carries
+//! it out. [`model`] is a link with all that is known of it.
 
 use std::fmt;
 
 use crate::clock::UnixMillis;
 
+pub mod fault;
+pub mod model;
+pub mod request;
 pub mod rules;
 pub mod service;
+pub mod target;
 
 /// Identifies a link for as long as the deployment lives; clicks are counted by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +28,7 @@ impl DomainId {
 }
 
 /// The HTTP status that a link redirects with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RedirectStatus {
     /// 301: for ever, and the client may turn a POST into a GET.
     MovedPermanently,

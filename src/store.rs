@@ -9,8 +9,14 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
+pub mod audit;
+pub mod domains;
+pub mod idempotency;
+pub mod keys;
+pub mod links;
 pub mod migrate;
 pub mod redirects;
+pub mod secrets;
 
 pub use tokio_postgres::Transaction;
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::link::DomainId;
+use crate::code::slug::LetterCase;
+use crate::link::{DomainId, model};
 
 /// A domain, as far as the edge is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Domain {
 }
 
 /// All domains, by host.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Domains {
     by_host: HashMap<String, Domain>,
     unknown: Option<Domain>,
@@ -23,16 +24,12 @@ pub struct Domains {
 impl Domains {
     /// The table. `default_host` is the host of the default domain; what other hosts get is the
     /// default domain too if `unknown_is_default`.
-    pub fn new(
-        default_host: &str,
-        unknown_is_default: bool,
-        rows: impl IntoIterator<Item = (DomainId, Option<String>, bool)>,
-    ) -> Self {
+    pub fn new(default_host: &str, unknown_is_default: bool, rows: Vec<model::Domain>) -> Self {
         let mut default = Domain { id: DomainId::DEFAULT, case_insensitive: false };
         let mut by_host = HashMap::new();
-        for (id, host, case_insensitive) in rows {
-            let domain = Domain { id, case_insensitive };
-            match host {
+        for row in rows {
+            let domain = Domain { id: row.id, case_insensitive: row.case == LetterCase::Folded };
+            match row.host {
                 Some(host) => drop(by_host.insert(host, domain)),
                 None => default = domain,
             }
@@ -62,8 +59,14 @@ mod tests {
 
     #[test]
     fn a_host_picks_its_domain() {
-        let rows =
-            [(DomainId::DEFAULT, None, false), (DomainId(2), Some("s.example".to_owned()), true)];
+        let rows = vec![
+            model::Domain { id: DomainId::DEFAULT, host: None, case: LetterCase::Exact },
+            model::Domain {
+                id: DomainId(2),
+                host: Some("s.example".to_owned()),
+                case: LetterCase::Folded,
+            },
+        ];
         let domains = Domains::new("go.example", false, rows.clone());
         let second = Domain { id: DomainId(2), case_insensitive: true };
         let default = Domain { id: DomainId::DEFAULT, case_insensitive: false };

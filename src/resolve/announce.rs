@@ -34,6 +34,12 @@ pub struct Announcer {
     shared: Option<Arc<Shared>>,
 }
 
+impl std::fmt::Debug for Announcer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Announcer").finish_non_exhaustive()
+    }
+}
+
 impl Announcer {
     /// An announcer; `local` is the cache of this process, if it has one.
     pub fn new(store: Store, local: Option<Arc<Local>>, shared: Option<Arc<Shared>>) -> Self {

@@ -1,1 +1,7 @@
-fn main() {}
+//! The integration tests: the real program against a real PostgreSQL and a real Redis, which the
+//! harness in [`support`] starts by itself.
+
+pub mod support;
+
+mod local;
+mod migrations;

@@ -1,0 +1,7 @@
+//! To come.
+use serde_json::{Value, json};
+
+/// x
+pub fn document() -> Value {
+    json!({})
+}

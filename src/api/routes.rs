@@ -1,0 +1,166 @@
+//! The one table of what the API has.
+
+use hyper::Method;
+use matchit::Router;
+use percent_encoding::percent_decode_str;
+
+use crate::http::auth::Scope;
+use crate::http::problem::{Kind, Problem};
+
+/// One thing that can be asked for.
+#[derive(Debug)]
+pub struct Route {
+    /// With this method; `HEAD` comes with `GET`.
+    pub method: Method,
+    /// Under this path.
+    pub path: &'static str,
+    /// By callers with this scope; `None`: by anybody who reaches the listener.
+    pub scope: Option<Scope>,
+    /// Answered by this.
+    pub handler: Handler,
+}
+
+/// All handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// Makes a link.
+    CreateLink,
+    /// Makes many links.
+    CreateLinks,
+    /// Lists links.
+    ListLinks,
+    /// Shows a link.
+    GetLink,
+    /// Edits a link.
+    EditLink,
+    /// Deletes a link.
+    DeleteLink,
+    /// Describes the API.
+    OpenApi,
+    /// Shows the figures.
+    Metrics,
+    /// Says that the process runs.
+    Health,
+    /// Says whether it is ready.
+    Ready,
+}
+
+const LINKS: Option<Scope> = Some(Scope::Links);
+
+/// The table.
+pub static ROUTES: [Route; 10] = [
+    route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
+    route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
+    route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
+    route(Method::GET, "/v1/links/{slug}", LINKS, Handler::GetLink),
+    route(Method::PATCH, "/v1/links/{slug}", LINKS, Handler::EditLink),
+    route(Method::DELETE, "/v1/links/{slug}", LINKS, Handler::DeleteLink),
+    route(Method::GET, "/openapi.json", None, Handler::OpenApi),
+    route(Method::GET, "/metrics", None, Handler::Metrics),
+    route(Method::GET, "/healthz", None, Handler::Health),
+    route(Method::GET, "/readyz", None, Handler::Ready),
+];
+
+const fn route(
+    method: Method,
+    path: &'static str,
+    scope: Option<Scope>,
+    handler: Handler,
+) -> Route {
+    Route { method, path, scope, handler }
+}
+
+/// The table, ready to be searched: a router for each method, so that a link may be called `batch`.
+#[derive(Debug)]
+pub(super) struct Routes(Vec<(Method, Router<&'static Route>)>);
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Its row of the table.
+    pub(super) route: &'static Route,
+    /// What stands for `{slug}`, decoded.
+    pub(super) slug: Option<String>,
+}
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        let mut routers: Vec<(Method, Router<&'static Route>)> = Vec::new();
+        for route in &ROUTES {
+            let place = routers.iter().position(|(method, _)| *method == route.method);
+            let place = place.unwrap_or_else(|| {
+                routers.push((route.method.clone(), Router::new()));
+                routers.len() - 1
+            });
+            let (_, router) = routers.get_mut(place).expect("it was found or pushed");
+            router.insert(route.path, route).expect("the table has no two routes alike");
+        }
+        Self(routers)
+    }
+
+    pub(super) fn find(&self, method: &Method, path: &str) -> Result<Found, Problem> {
+        let wanted = if *method == Method::HEAD { &Method::GET } else { method };
+        let mut allowed = Vec::new();
+        for (method, router) in &self.0 {
+            let Ok(found) = router.at(path) else { continue };
+            if method == wanted {
+                let slug = found.params.get("slug").map(decode).transpose()?;
+                return Ok(Found { route: found.value, slug });
+            }
+            allowed.push(method.as_str());
+            if *method == Method::GET {
+                allowed.push(Method::HEAD.as_str());
+            }
+        }
+        if allowed.is_empty() {
+            let detail = "no such path; /openapi.json describes those that there are";
+            return Err(Problem::new(Kind::NotFound, detail));
+        }
+        allowed.sort_unstable();
+        Err(Problem::method_not_allowed(allowed.join(", ")))
+    }
+}
+
+fn decode(segment: &str) -> Result<String, Problem> {
+    let decoded = percent_decode_str(segment).decode_utf8();
+    decoded.map(std::borrow::Cow::into_owned).map_err(|error| {
+        Problem::new(Kind::NotFound, format!("the path is not UTF-8 once decoded: {error}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(method: &Method, path: &str) -> Result<(Handler, Option<String>), (Kind, String)> {
+        Routes::new().find(method, path).map(|found| (found.route.handler, found.slug)).map_err(
+            |problem| {
+                let allow = problem.clone().into_response();
+                let allow = allow.headers().get("allow").and_then(|value| value.to_str().ok());
+                (problem.kind(), allow.unwrap_or_default().to_owned())
+            },
+        )
+    }
+
+    #[test]
+    fn paths_lead_to_handlers() {
+        let slug = |slug: &str| Some(slug.to_owned());
+        assert_eq!(find(&Method::POST, "/v1/links"), Ok((Handler::CreateLink, None)));
+        assert_eq!(find(&Method::HEAD, "/healthz"), Ok((Handler::Health, None)));
+        assert_eq!(find(&Method::POST, "/v1/links/batch"), Ok((Handler::CreateLinks, None)));
+        assert_eq!(find(&Method::GET, "/v1/links/batch"), Ok((Handler::GetLink, slug("batch"))));
+        assert_eq!(find(&Method::GET, "/v1/links/a%2Fb"), Ok((Handler::GetLink, slug("a/b"))));
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_from_what_is_there_with_another_method() {
+        let not_found = Err((Kind::NotFound, String::new()));
+        assert_eq!(find(&Method::GET, "/"), not_found);
+        assert_eq!(find(&Method::GET, "/v1/links/"), not_found);
+        assert_eq!(find(&Method::GET, "/v1/links/a/b"), not_found);
+        assert_eq!(find(&Method::GET, "/v1/links/%FF"), not_found);
+        let not_allowed = |allow: &str| Err((Kind::MethodNotAllowed, allow.to_owned()));
+        assert_eq!(find(&Method::PUT, "/v1/links/x"), not_allowed("DELETE, GET, HEAD, PATCH"));
+        assert_eq!(find(&Method::DELETE, "/v1/links"), not_allowed("GET, HEAD, POST"));
+    }
+}

@@ -1,0 +1,75 @@
+//! What is wrong with a request, field by field.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One thing that is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Fault {
+    /// Which field: a JSON pointer (RFC 6901) into the request's body.
+    pub pointer: String,
+    /// What is wrong, as a stable word for programs.
+    #[schema(value_type = String, example = "scheme-not-allowed")]
+    pub reason: Reason,
+    /// What is wrong and what would be right, for people.
+    pub detail: String,
+}
+
+/// What can be wrong with a field. The words are part of the API: they never change their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// No such field.
+    UnknownField,
+    /// Another JSON type is wanted here, or the same field stands twice.
+    WrongType,
+    /// The field is needed.
+    Required,
+    /// The field cannot be changed any more.
+    CannotBeChanged,
+    /// The field cannot be cleared.
+    CannotBeCleared,
+    /// A text with nothing in it.
+    Empty,
+    /// A text with too much in it.
+    TooLong,
+    /// Too many elements.
+    TooMany,
+    /// A number or a value that is not among those allowed.
+    OutOfRange,
+    /// Not a time of RFC 3339.
+    NotATime,
+    /// A time that is past already.
+    InThePast,
+    /// The end is not after the beginning.
+    WrongOrder,
+    /// A control character.
+    ControlCharacter,
+    /// A character that is not allowed here.
+    BadCharacter,
+    /// Slashes where none may be, or segments that are dots.
+    BadPath,
+    /// A word that the edge keeps for itself.
+    Reserved,
+    /// No such domain.
+    UnknownDomain,
+    /// Not an absolute URL.
+    NotAUrl,
+    /// The URL's scheme is not among those allowed.
+    SchemeNotAllowed,
+    /// A user name or password in a URL.
+    UserinfoNotAllowed,
+    /// The URL leads back to this service.
+    Loop,
+    /// The URL's host is not among those allowed.
+    HostNotAllowed,
+    /// The URL's host is blocked.
+    HostBlocked,
+}
+
+impl Fault {
+    /// A fault of the field at `pointer`.
+    pub fn new(pointer: impl Into<String>, reason: Reason, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), reason, detail: detail.into() }
+    }
+}

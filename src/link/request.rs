@@ -1,0 +1,107 @@
+//! What people ask for, as it stands in a JSON body or on the command line: typed, not yet judged.
+//!
+//! Numbers and times are kept wide or as text here, so that [`super::rules`] can name all that is
+//! wrong with a body at once.
+
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use utoipa::ToSchema;
+
+/// A link to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewLink {
+    /// Where the link leads: an absolute URL of at most 8,192 bytes.
+    #[schema(required = true, value_type = String, format = "uri", max_length = 8192, example = "https://example.com/welcome")]
+    pub target: Option<String>,
+    /// The path of the short URL; left out, one is generated.
+    #[schema(max_length = 64, pattern = "^[A-Za-z0-9_.~/-]+$", example = "spring-sale")]
+    pub slug: Option<String>,
+    /// The host under which the link is found; left out, the default domain.
+    #[schema(example = "go.example.com")]
+    pub domain: Option<String>,
+    /// The status of the redirect: 301, 302 (the default), 307 or 308.
+    #[schema(value_type = Option<u16>, example = 302)]
+    pub status: Option<i64>,
+    /// How long browsers may remember the redirect, in seconds, up to a year.
+    #[schema(value_type = Option<u32>, maximum = 31_536_000)]
+    pub cache_seconds: Option<i64>,
+    /// Before this moment the link is unknown.
+    #[schema(format = "date-time")]
+    pub valid_from: Option<String>,
+    /// From this moment on the link is gone.
+    #[schema(format = "date-time")]
+    pub expires_at: Option<String>,
+    /// Whether the query of the short URL is added to the target's.
+    pub forward_query: Option<bool>,
+    /// Where people go once the link is gone.
+    #[schema(format = "uri", max_length = 8192)]
+    pub fallback: Option<String>,
+    /// A name for people, 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    pub title: Option<String>,
+    /// Words to find the link by: at most 32, each of 1 to 50 characters.
+    #[schema(max_items = 32)]
+    pub tags: Option<Vec<String>>,
+    /// Answer with an existing link to the same target and with the same settings, if there is one.
+    pub reuse: Option<bool>,
+}
+
+/// What an edit does with one field: leave it (`None`), clear it (`Some(None)`) or set it.
+pub type Change<T> = Option<Option<T>>;
+
+/// An edit of a link: a JSON merge patch (RFC 7396). `null` clears a field.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinkEdit {
+    /// Where the link leads.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = String, format = "uri", max_length = 8192)]
+    pub target: Change<String>,
+    /// The status of the redirect.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<u16>)]
+    pub status: Change<i64>,
+    /// How long browsers may remember the redirect, in seconds.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, maximum = 31_536_000)]
+    pub cache_seconds: Change<i64>,
+    /// Before this moment the link is unknown.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub valid_from: Change<String>,
+    /// From this moment on the link is gone.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub expires_at: Change<String>,
+    /// Whether the query of the short URL is added to the target's.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<bool>)]
+    pub forward_query: Change<bool>,
+    /// Where people go once the link is gone.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>, format = "uri", max_length = 8192)]
+    pub fallback: Change<String>,
+    /// Switches the link off and on.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<bool>)]
+    pub disabled: Change<bool>,
+    /// A name for people.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
+    pub title: Change<String>,
+    /// Words to find the link by; they replace those that stand there.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 32)]
+    pub tags: Change<Vec<String>>,
+    /// Not to be changed; known only to be refused with a reason.
+    #[schema(ignore)]
+    pub slug: Option<IgnoredAny>,
+    /// Not to be changed either.
+    #[schema(ignore)]
+    pub domain: Option<IgnoredAny>,
+}
+
+/// Tells `null` from a field that is not there.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Change<T>, D::Error> {
+    Option::deserialize(from).map(Some)
+}

@@ -1,0 +1,24 @@
+//! The harness. One throw-away PostgreSQL cluster for the whole run, a database per test cloned from
+//! a migrated template; Redis per test; one Redis Cluster for all; the real `waypost` as a process.
+//!
+//! ```ignore
+//! let database = TestDatabase::new().await;
+//! let redis = TestRedis::start().await;
+//! let waypost = Waypost::start(&[("DATABASE_URL", &database.url()), ("REDIS_URL", &redis.url())]).await;
+//! let answer = get(waypost.edge(), "/AbC123", &[]).await;
+//! assert_eq!(answer.status, 404);
+//! ```
+//!
+//! Everything ends with the test, and at the latest with the test process, however it ends.
+
+pub mod client;
+pub mod proxy;
+pub mod servers;
+pub mod wait;
+pub mod waypost;
+
+pub use client::{Answer, Client, get, raw, send};
+pub use proxy::{Endpoint, Proxy, Traffic};
+pub use servers::{TestCluster, TestDatabase, TestPostgres, TestRedis, store};
+pub use wait::eventually;
+pub use waypost::Waypost;
