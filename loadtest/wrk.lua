@@ -1,22 +1,6 @@
 -- Sends a browser's GET for one slug after the other, out of a table built before the clock starts.
--- Arguments: a file with a slug on each line; "check" to look at every answer (slow), or "measure".
-
-local browser = table.concat({
-  "Connection: keep-alive",
-  'sec-ch-ua: "Chromium";v="140", "Not=A?Brand";v="24", "Google Chrome";v="140"',
-  "sec-ch-ua-mobile: ?1",
-  'sec-ch-ua-platform: "Android"',
-  "Upgrade-Insecure-Requests: 1",
-  "User-Agent: Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36",
-  "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7",
-  "Sec-Fetch-Site: cross-site",
-  "Sec-Fetch-Mode: navigate",
-  "Sec-Fetch-User: ?1",
-  "Sec-Fetch-Dest: document",
-  "Referer: https://social.example.com/",
-  "Accept-Encoding: gzip, deflate, br, zstd",
-  "Accept-Language: en-GB,en;q=0.9,de;q=0.8",
-}, "\r\n") .. "\r\n\r\n"
+-- Arguments: a file with a slug on each line; a file with the headers of a browser; "check" to look at
+-- every answer (slow), or "measure".
 
 local threads = {}
 
@@ -28,12 +12,16 @@ local requests, count, position = {}, 0, 0
 not_redirects = 0
 
 function init(arguments)
-  local head = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\n" .. browser
+  local head = { " HTTP/1.1", "Host: " .. wrk.headers["Host"] }
+  for header in io.lines(arguments[2]) do
+    head[#head + 1] = header
+  end
+  head = table.concat(head, "\r\n") .. "\r\n\r\n"
   for slug in io.lines(arguments[1]) do
     count = count + 1
     requests[count] = "GET /" .. slug .. head
   end
-  if arguments[2] == "check" then
+  if arguments[3] == "check" then
     response = function(status)
       if status ~= 302 then
         not_redirects = not_redirects + 1

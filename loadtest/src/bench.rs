@@ -1,6 +1,5 @@
 //! Redirects per second on one core: the servers take turns in short rounds.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,7 +7,7 @@ use serde::Serialize;
 use crate::client::Connection;
 use crate::corpus::{self, Link};
 use crate::machine::CoreTimes;
-use crate::peers::{self, Peer};
+use crate::peers::{self, Peer, Place};
 use crate::wrk::{Care, Choice, Generator};
 use crate::{Beside, Error, Options, Part, say};
 
@@ -84,7 +83,8 @@ pub(crate) fn redirects(options: &Options) -> Result<Redirects, Error> {
     let server_core = server_core(options)?;
     let generator = Generator::prepare(options.generator_core, directory.path(), &links)?;
     let mut left_out = Vec::new();
-    let servers = start(options, server_core, (directory.path(), &links), &mut left_out)?;
+    let place = Place { core: server_core, directory: directory.path(), counted: false };
+    let servers = start(options, place, &links, &mut left_out)?;
     for server in servers.iter().filter(|server| server.knows_links) {
         say(&format!("Checking where every link of {} leads.", server.name));
         check_targets(server, &links)?;
@@ -120,7 +120,7 @@ pub(crate) fn redirects(options: &Options) -> Result<Redirects, Error> {
     })
 }
 
-fn server_core(options: &Options) -> Result<usize, Error> {
+pub(crate) fn server_core(options: &Options) -> Result<usize, Error> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let core = options.server_core.unwrap_or_else(|| cores.saturating_sub(1));
     if core == options.generator_core {
@@ -133,20 +133,20 @@ fn server_core(options: &Options) -> Result<usize, Error> {
 
 fn start(
     options: &Options,
-    core: usize,
-    (directory, links): (&Path, &[Link]),
+    place: Place<'_>,
+    links: &[Link],
     left_out: &mut Vec<String>,
 ) -> Result<Vec<Peer>, Error> {
-    let mut servers = vec![peers::bare(core, directory)?];
+    let mut servers = vec![peers::bare(place)?];
     if options.skips(Part::Waypost) {
         left_out.push("Waypost: not asked for".to_owned());
     } else {
         say(&format!("Starting Waypost and giving it {} links.", links.len()));
-        servers.push(peers::waypost(options, core, directory, links)?);
+        servers.push(peers::waypost(options, place, links)?);
     }
     if options.skips(Part::Nginx) {
         left_out.push("nginx: not asked for".to_owned());
-    } else if let Some(nginx) = peers::nginx(core, directory, links)? {
+    } else if let Some(nginx) = peers::nginx(place, links)? {
         servers.push(nginx);
     } else {
         left_out.push("nginx: not installed (apt-get install nginx-light)".to_owned());

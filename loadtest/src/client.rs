@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::wrk::BROWSER;
+
 /// A connection that is kept open between requests.
 pub(crate) struct Connection {
     host: SocketAddr,
@@ -32,6 +34,17 @@ impl Connection {
     /// `GET path`.
     pub(crate) fn get(&mut self, path: &str) -> std::io::Result<Answer> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n\r\n", self.host);
+        self.exchange(&request)
+    }
+
+    /// `GET path`, with all that a browser sends along.
+    pub(crate) fn get_as_browser(&mut self, path: &str) -> std::io::Result<Answer> {
+        let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
+        for header in BROWSER.lines() {
+            request.push_str(header);
+            request.push_str("\r\n");
+        }
+        request.push_str("\r\n");
         self.exchange(&request)
     }
 

@@ -11,6 +11,7 @@ mod bare;
 mod bench;
 mod client;
 mod corpus;
+mod instructions;
 mod machine;
 mod memory;
 mod peers;
@@ -174,6 +175,9 @@ fn run(options: &Options) -> Result<bool, Error> {
     }
     if !options.skips(Part::Redis) {
         report.memory = Some(memory::measure(options)?);
+    }
+    if options.instructions {
+        report.instructions = instructions::count(options)?;
     }
     report.publish(options)?;
     Ok(report.is_clean())

@@ -28,7 +28,38 @@ pub(crate) struct Peer {
     pub(crate) knows_links: bool,
     /// Where its metrics are, if it has them.
     pub(crate) metrics: Option<SocketAddr>,
-    _process: Process,
+    process: Process,
+}
+
+impl Peer {
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// Where a server runs, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Its core.
+    pub(crate) core: usize,
+    /// Where it may write.
+    pub(crate) directory: &'a Path,
+    /// Under callgrind, which counts its instructions and makes it some fifty times slower.
+    pub(crate) counted: bool,
+}
+
+impl Place<'_> {
+    fn command(&self, program: &Path) -> Command {
+        if !self.counted {
+            return pinned(self.core, program);
+        }
+        let mut command = pinned(self.core, "valgrind");
+        let out = self.directory.join("callgrind.out");
+        command.args(["--tool=callgrind", &format!("--callgrind-out-file={}", out.display())]);
+        command.arg(program);
+        command
+    }
 }
 
 /// A directory for everything that the servers write; gone when it is dropped.
@@ -43,19 +74,20 @@ pub(crate) fn directory() -> Result<tempfile::TempDir, Error> {
 }
 
 /// The bare server: this program again.
-pub(crate) fn bare(core: usize, directory: &Path) -> Result<Peer, Error> {
+pub(crate) fn bare(place: Place<'_>) -> Result<Peer, Error> {
     let program = std::env::current_exe().map_err(Error::io("find this program"))?;
     let address = free_address()?;
-    let mut command = pinned(core, program);
+    let mut command = place.command(&program);
     command.arg("bare").arg("--listen").arg(address.to_string());
-    let mut process = Process::start("bare", command, directory)?;
+    let mut process = Process::start("bare", command, place.directory)?;
     process.wait_for_port(address)?;
     let name = "bare hyper, constant 302";
-    Ok(Peer { name, address, knows_links: false, metrics: None, _process: process })
+    Ok(Peer { name, address, knows_links: false, metrics: None, process })
 }
 
 /// nginx with a `map` of all links; `None` if it is not installed.
-pub(crate) fn nginx(core: usize, directory: &Path, links: &[Link]) -> Result<Option<Peer>, Error> {
+pub(crate) fn nginx(place: Place<'_>, links: &[Link]) -> Result<Option<Peer>, Error> {
+    let directory = place.directory;
     let Some(program) = find("nginx", &["/usr/sbin", "/usr/local/sbin"]) else {
         return Ok(None);
     };
@@ -68,12 +100,12 @@ pub(crate) fn nginx(core: usize, directory: &Path, links: &[Link]) -> Result<Opt
     let settings = include_str!("../nginx.conf").replace("127.0.0.1:80", &address.to_string());
     let file = directory.join("nginx.conf");
     fs::write(&file, settings).map_err(Error::io("write nginx's settings"))?;
-    let mut command = pinned(core, program);
+    let mut command = place.command(&program);
     command.arg("-p").arg(directory).arg("-c").arg(&file);
     let mut process = Process::start("nginx", command, directory)?;
     process.wait_for_port(address)?;
     let name = "nginx, map";
-    Ok(Some(Peer { name, address, knows_links: true, metrics: None, _process: process }))
+    Ok(Some(Peer { name, address, knows_links: true, metrics: None, process }))
 }
 
 /// What `waypost dev` leaves for programs to read.
@@ -85,19 +117,14 @@ struct Whereabouts {
 }
 
 /// Waypost with its private PostgreSQL and Redis, filled with the links.
-pub(crate) fn waypost(
-    options: &Options,
-    core: usize,
-    directory: &Path,
-    links: &[Link],
-) -> Result<Peer, Error> {
-    let data = directory.join("dev");
-    let mut command = pinned(core, program(options)?);
+pub(crate) fn waypost(options: &Options, place: Place<'_>, links: &[Link]) -> Result<Peer, Error> {
+    let data = place.directory.join("dev");
+    let mut command = place.command(&program(options)?);
     command.arg("dev").arg("--data").arg(&data);
     command.args(["--edge", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
     command.env("WAYPOST_EDGE__WORKERS", "1").env("WAYPOST_LOG__LEVEL", "warn");
     command.env_remove("DATABASE_URL").env_remove("REDIS_URL");
-    let mut process = Process::start("waypost", command, directory)?;
+    let mut process = Process::start("waypost", command, place.directory)?;
     let found: Whereabouts = process.wait_for(Duration::from_secs(120), || {
         let text = fs::read_to_string(data.join("dev.json")).ok()?;
         let found: Whereabouts = serde_json::from_str(&text).ok()?;
@@ -114,7 +141,7 @@ pub(crate) fn waypost(
         address: found.edge,
         knows_links: true,
         metrics: Some(found.control),
-        _process: process,
+        process,
     })
 }
 

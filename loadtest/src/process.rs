@@ -56,6 +56,11 @@ impl Process {
         Ok(Self { name, child, log })
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks `ready` until it has something; fails when the child ends or `limit` has passed.
     pub(crate) fn wait_for<T>(
         &mut self,

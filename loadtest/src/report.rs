@@ -6,6 +6,7 @@ use std::fs;
 use serde::Serialize;
 
 use crate::bench::{Clicks, Measured, Redirects, Round, Series, median};
+use crate::instructions::Counted;
 use crate::machine::Machine;
 use crate::memory::Memory;
 use crate::wrk::CONNECTIONS;
@@ -24,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) redirects: Option<Redirects>,
     /// Bytes per link.
     pub(crate) memory: Option<Memory>,
+    /// Instructions per request; empty if they were not asked for.
+    pub(crate) instructions: Vec<Counted>,
 }
 
 impl Report {
@@ -35,7 +38,14 @@ impl Report {
             .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
             .map_or_else(|| "undated".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
         let round_seconds = (options.seconds, options.warm_up_seconds);
-        Self { date, round_seconds, machine, redirects: None, memory: None }
+        Self {
+            date,
+            round_seconds,
+            machine,
+            redirects: None,
+            memory: None,
+            instructions: Vec::new(),
+        }
     }
 
     /// Whether all answers were right.
@@ -89,6 +99,9 @@ impl fmt::Display for Report {
         }
         if let Some(memory) = &self.memory {
             write_memory(f, memory)?;
+        }
+        if !self.instructions.is_empty() {
+            write_instructions(f, &self.instructions)?;
         }
         Ok(())
     }
@@ -195,6 +208,19 @@ fn write_memory(f: &mut fmt::Formatter<'_>, memory: &Memory) -> fmt::Result {
             buckets.listpack * 100.0,
             buckets.found * 100.0,
         )?;
+    }
+    Ok(())
+}
+
+fn write_instructions(f: &mut fmt::Formatter<'_>, counted: &[Counted]) -> fmt::Result {
+    writeln!(
+        f,
+        "\n## Instructions per request\n\nCounted by callgrind in the server's process: one \
+         keep-alive connection, a browser's headers, warm caches.\n\n\
+         | server | instructions |\n|---|---:|"
+    )?;
+    for server in counted {
+        writeln!(f, "| {} | {:.0} |", server.name, server.instructions_per_request)?;
     }
     Ok(())
 }

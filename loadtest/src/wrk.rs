@@ -14,6 +14,9 @@ use crate::random::{Random, Zipf};
 /// Connections that are open at a time.
 pub(crate) const CONNECTIONS: u32 = 64;
 
+/// What Chrome on Android sends along when somebody follows a link, one header a line.
+pub(crate) const BROWSER: &str = include_str!("../browser.headers");
+
 /// Requests that are prepared before the clock starts, then sent over and over.
 const PREPARED: u32 = 131_072;
 
@@ -81,6 +84,8 @@ impl Generator {
             Self { core, script: directory.join("wrk.lua"), directory: directory.to_owned() };
         fs::write(&generator.script, include_str!("../wrk.lua"))
             .map_err(Error::io("write wrk's script"))?;
+        fs::write(directory.join("browser.headers"), BROWSER)
+            .map_err(Error::io("write the headers for wrk"))?;
         for choice in Choice::ALL {
             fs::write(generator.slugs(choice), draw(choice, links))
                 .map_err(Error::io("write the slugs for wrk"))?;
@@ -109,6 +114,7 @@ impl Generator {
             .arg(format!("http://{server}/"))
             .arg("--")
             .arg(self.slugs(choice))
+            .arg(self.directory.join("browser.headers"))
             .arg(match care {
                 Care::Check => "check",
                 Care::Measure => "measure",
