@@ -106,7 +106,10 @@ pub(crate) fn start_logging(log: &config::Log) -> Result<(), Error> {
         .map_err(|error| Error::Message(format!("[log] level = {:?}: {error}", log.level)))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
-        LogFormat::Text => lines.with_target(false).init(),
+        LogFormat::Text => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            lines.with_target(false).with_ansi(colours).init();
+        }
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
     Ok(())

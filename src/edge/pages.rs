@@ -80,11 +80,14 @@ impl Page {
 
     /// The answer, as HTML or, when the caller prefers it, as JSON.
     pub fn answer(self, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let (kind, body) = match self {
-            Self::Robots => ("text/plain; charset=utf-8", "User-agent: *\nAllow: /\n".to_owned()),
-            Self::NoIcon => ("", String::new()),
-            _ if wants_json(headers) => ("application/problem+json", self.json()),
-            _ => ("text/html; charset=utf-8", self.html()),
+        let (kind, body) = if self == Self::Robots {
+            ("text/plain; charset=utf-8", "User-agent: *\nAllow: /\n".to_owned())
+        } else if self == Self::NoIcon {
+            ("", String::new())
+        } else if wants_json(headers) {
+            ("application/problem+json", self.json())
+        } else {
+            ("text/html; charset=utf-8", self.html())
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = self.status();
@@ -99,19 +102,14 @@ impl Page {
                 ),
             );
         }
-        let cache = match self {
-            Self::Robots | Self::NoIcon => "public, max-age=86400",
-            _ => "no-store",
-        };
+        let for_good = matches!(self, Self::Robots | Self::NoIcon);
+        let cache = if for_good { "public, max-age=86400" } else { "no-store" };
         set.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-        match self {
-            Self::MethodNotAllowed => {
-                set.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            }
-            Self::Unavailable => {
-                set.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            }
-            _ => {}
+        if self == Self::MethodNotAllowed {
+            set.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        if self == Self::Unavailable {
+            set.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
     }

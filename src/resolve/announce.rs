@@ -69,7 +69,9 @@ impl Announcer {
 
     fn doubt(&self, keys: &[LinkKey]) {
         if let Some(local) = &self.local {
-            keys.iter().for_each(|key| local.doubt(key));
+            for key in keys {
+                local.doubt(key);
+            }
         }
     }
 

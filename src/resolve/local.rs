@@ -199,13 +199,13 @@ impl Local {
     /// from the beginning.
     pub fn keep(&self, key: &LinkKey, link: &Redirect, stamp: Stamp) -> Option<Arc<Entry>> {
         self.missing.invalidate(key);
-        let entry = match self.links.get(key).filter(|entry| entry.version >= link.version) {
-            Some(entry) => entry,
-            None => {
-                let entry = Arc::new(self.entry(key, link)?);
-                self.links.insert(key.clone(), Arc::clone(&entry));
-                entry
-            }
+        let standing = self.links.get(key).filter(|entry| entry.version >= link.version);
+        let entry = if let Some(entry) = standing {
+            entry
+        } else {
+            let entry = Arc::new(self.entry(key, link)?);
+            self.links.insert(key.clone(), Arc::clone(&entry));
+            entry
         };
         let (refresh_at, stale_until) = self.times();
         entry.refresh_at.store(refresh_at, Ordering::Relaxed);

@@ -62,6 +62,20 @@ pub enum Error {
     Unreadable(#[from] Unreadable),
 }
 
+impl Error {
+    /// Whether this says that Redis is away, and not just that it refuses one command.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Redis(error) => !matches!(
+                error.code(),
+                Some("ERR" | "NOPERM" | "NOSCRIPT" | "OOM" | "READONLY" | "WRONGTYPE")
+            ),
+            Self::TimedOut(_) => true,
+            Self::Open | Self::Unreadable(_) => false,
+        }
+    }
+}
+
 /// The connection, single or cluster: both are handles that many tasks share.
 #[derive(Clone)]
 enum Handle {
@@ -286,13 +300,13 @@ impl Shared {
             Err(_elapsed) => Err(Error::TimedOut(self.settings.response)),
         };
         match &outcome {
-            Ok(_) => self.breaker.succeeded(),
-            Err(error) => self.breaker.failed(error),
+            Err(error) if error.is_outage() => self.breaker.failed(error),
+            Ok(_) | Err(_) => self.breaker.succeeded(),
         }
         outcome
     }
 
-    /// Connects if need be, and reads the server's limits. Does not close the breaker: the caller
+    /// Connects if need be, sees whether the server answers, and reads its limits if it was away. Does not close the breaker: the caller
     /// does, once changes that were missed have been written.
     pub async fn check(&self) -> Result<(), Error> {
         if self.handle.get().is_none() {
@@ -301,8 +315,11 @@ impl Shared {
             drop(self.handle.set(handle));
         }
         self.ask::<String>(&cmd("PING")).await?;
-        let limits = self.read_limits().await;
-        *self.limits.write().unwrap_or_else(std::sync::PoisonError::into_inner) = limits;
+        if self.breaker.is_open() {
+            // It may be another server by now.
+            let limits = self.read_limits().await;
+            *self.limits.write().unwrap_or_else(std::sync::PoisonError::into_inner) = limits;
+        }
         Ok(())
     }
 
@@ -347,7 +364,7 @@ impl Shared {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, name, "the server keeps its limits to itself")
+                    tracing::debug!(%error, name, "the server keeps its limits to itself");
                 }
             }
         }
