@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::client::Connection;
 use crate::corpus::{self, Link};
-use crate::machine::CoreTimes;
+use crate::machine::CpuTimes;
 use crate::peers::{self, Peer, Place};
 use crate::wrk::{Care, Choice, Generator};
 use crate::{Beside, Error, Options, Part, say};
@@ -31,6 +31,8 @@ pub(crate) struct Redirects {
 pub(crate) struct Series {
     /// How slugs were chosen.
     pub(crate) choice: Choice,
+    /// Turns that were measured again because other programs were busy.
+    pub(crate) repeated: u32,
     /// The servers, the bare one first.
     pub(crate) servers: Vec<Measured>,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Round {
     pub(crate) server_core_busy: f64,
     /// The share of the time that the generator's core was busy.
     pub(crate) generator_core_busy: f64,
+    /// The share of all cores' time that other programs used.
+    pub(crate) others_busy: f64,
 }
 
 /// Whether counting was at work while it was measured.
@@ -75,6 +79,9 @@ pub(crate) struct Clicks {
 
 /// Seconds of a run that looks at every answer.
 const CHECK_SECONDS: u32 = 2;
+
+/// A turn is measured again when other programs use more than this share of the machine meanwhile.
+const DISTURBED: f64 = 0.03;
 
 /// Starts the servers, lets them take turns, and stops them.
 pub(crate) fn redirects(options: &Options) -> Result<Redirects, Error> {
@@ -204,13 +211,21 @@ impl Tally<'_> {
             .map(|server| Measured { name: server.name, rounds: Vec::new(), errors: 0.0 })
             .collect();
         self.check(choice, servers, &mut measured)?;
-        for _ in 0..self.options.rounds {
-            for (server, into) in servers.iter().zip(&mut measured) {
-                self.round(choice, server, into)?;
+        let (mut turns, mut repeated) = (0, 0);
+        while turns < self.options.rounds {
+            let turn = self.turn(choice, servers, &mut measured)?;
+            let disturbed = turn.iter().any(|round| round.others_busy > DISTURBED);
+            if disturbed && repeated < self.options.repeats {
+                repeated += 1;
+                continue;
+            }
+            turns += 1;
+            for (round, into) in turn.into_iter().zip(&mut measured) {
+                into.rounds.push(round);
             }
         }
         self.check(choice, servers, &mut measured)?;
-        Ok(Series { choice, servers: measured })
+        Ok(Series { choice, repeated, servers: measured })
     }
 
     /// A run in which every status is looked at.
@@ -227,20 +242,30 @@ impl Tally<'_> {
         Ok(())
     }
 
-    fn round(&mut self, choice: Choice, server: &Peer, into: &mut Measured) -> Result<(), Error> {
-        let warm_up = self.send(choice, server, self.options.warm_up_seconds, Care::Measure)?;
-        let before = CoreTimes::read()?;
-        let outcome = self.send(choice, server, self.options.seconds, Care::Measure)?;
-        let after = CoreTimes::read()?;
-        into.errors += warm_up.errors + outcome.errors;
-        into.rounds.push(Round {
-            requests_per_second: outcome.requests * 1e6 / outcome.microseconds,
-            p50_microseconds: outcome.p50,
-            p99_microseconds: outcome.p99,
-            server_core_busy: after.busy_since(&before, self.cores.server),
-            generator_core_busy: after.busy_since(&before, self.cores.generator),
-        });
-        Ok(())
+    /// One round of each server.
+    fn turn(
+        &mut self,
+        choice: Choice,
+        servers: &[Peer],
+        measured: &mut [Measured],
+    ) -> Result<Vec<Round>, Error> {
+        let mut turn = Vec::with_capacity(servers.len());
+        for (server, into) in servers.iter().zip(measured) {
+            let warm_up = self.send(choice, server, self.options.warm_up_seconds, Care::Measure)?;
+            let before = CpuTimes::read()?;
+            let outcome = self.send(choice, server, self.options.seconds, Care::Measure)?;
+            let after = CpuTimes::read()?;
+            into.errors += warm_up.errors + outcome.errors;
+            turn.push(Round {
+                requests_per_second: outcome.requests * 1e6 / outcome.microseconds,
+                p50_microseconds: outcome.p50,
+                p99_microseconds: outcome.p99,
+                server_core_busy: after.busy_since(&before, self.cores.server),
+                generator_core_busy: after.busy_since(&before, self.cores.generator),
+                others_busy: after.others_since(&before),
+            });
+        }
+        Ok(turn)
     }
 
     fn send(

@@ -27,7 +27,7 @@ impl Connection {
     pub(crate) fn open(host: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(host)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
         Ok(Self { host, stream: BufReader::new(stream) })
     }
 

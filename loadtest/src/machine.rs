@@ -1,5 +1,6 @@
 //! What the figures were measured on. No names and no places: nothing here tells whose machine it is.
 
+use std::collections::HashMap;
 use std::fs::read_to_string;
 use std::process::Command;
 
@@ -86,10 +87,15 @@ fn commit() -> Option<String> {
     Some(if changes.is_empty() { head } else { format!("{head}+") })
 }
 
-/// How long each core was busy, and idle, since the machine started.
-pub(crate) struct CoreTimes(Vec<(f64, f64)>);
+/// Where the processors' time went since the machine started, in ticks of the kernel.
+pub(crate) struct CpuTimes {
+    /// Busy and idle time of each core.
+    cores: Vec<(f64, f64)>,
+    /// The time of processes that are neither this one nor its children.
+    others: f64,
+}
 
-impl CoreTimes {
+impl CpuTimes {
     /// Reads the kernel's figures.
     pub(crate) fn read() -> Result<Self, Error> {
         let text = read_to_string("/proc/stat").map_err(Error::io("read /proc/stat"))?;
@@ -97,25 +103,84 @@ impl CoreTimes {
             line.strip_prefix("cpu")
                 .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         };
-        Ok(Self(text.lines().filter(is_core).map(times).collect()))
+        let cores = text.lines().filter(is_core).map(core_times).collect();
+        let others = others().map_err(Error::io("list the processes"))?;
+        Ok(Self { cores, others })
     }
 
     /// The share of the time since `earlier` that `core` was busy.
     pub(crate) fn busy_since(&self, earlier: &Self, core: usize) -> f64 {
         let (Some((busy, idle)), Some((busy_then, idle_then))) =
-            (self.0.get(core), earlier.0.get(core))
+            (self.cores.get(core), earlier.cores.get(core))
         else {
             return f64::NAN;
         };
         let (busy, idle) = (busy - busy_then, idle - idle_then);
         busy / (busy + idle)
     }
+
+    /// The share of all cores' time since `earlier` that other programs used.
+    pub(crate) fn others_since(&self, earlier: &Self) -> f64 {
+        let total = |times: &Self| times.cores.iter().map(|(busy, idle)| busy + idle).sum::<f64>();
+        (self.others - earlier.others).max(0.0) / (total(self) - total(earlier))
+    }
 }
 
 /// Busy and idle time of one line: user, nice, system, idle, iowait, irq, softirq, steal …
-fn times(line: &str) -> (f64, f64) {
+fn core_times(line: &str) -> (f64, f64) {
     let figures = line.split_whitespace().skip(1).take(8).filter_map(|figure| figure.parse().ok());
     figures.enumerate().fold((0.0, 0.0), |(busy, idle), (place, time): (usize, f64)| {
         if place == 3 || place == 4 { (busy, idle + time) } else { (busy + time, idle) }
     })
+}
+
+/// A process: its parent, and the time that it and its children that ended have used.
+struct Usage {
+    parent: u32,
+    ticks: f64,
+}
+
+/// The time of all processes that do not descend from this one.
+fn others() -> std::io::Result<f64> {
+    let mut processes = HashMap::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let id = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        // A process may be gone by now; its parent has its time then.
+        let usage = read_to_string(entry.path().join("stat")).ok().as_deref().and_then(usage);
+        if let (Some(id), Some(usage)) = (id, usage) {
+            processes.insert(id, usage);
+        }
+    }
+    let here = std::process::id();
+    let descends = |mut id: u32| loop {
+        if id == here {
+            return true;
+        }
+        match processes.get(&id) {
+            Some(usage) if usage.parent != id => id = usage.parent,
+            Some(_) | None => return false,
+        }
+    };
+    Ok(processes.iter().filter(|(id, _)| !descends(**id)).map(|(_, usage)| usage.ticks).sum())
+}
+
+/// Reads `/proc/<id>/stat`: after the name in brackets come the state, the parent, nine fields that do
+/// not matter here, and four times.
+fn usage(stat: &str) -> Option<Usage> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let times = fields.get(11..15)?.iter().filter_map(|time| time.parse::<f64>().ok());
+    Some(Usage { parent: fields.get(1)?.parse().ok()?, ticks: times.sum() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_brackets_in_its_name_is_understood() {
+        let stat = "7 (a) b) S 3 7 7 0 -1 4 1 2 3 4 10 20 30 40 20 0 1 0 5";
+        let usage = usage(stat).expect("well formed");
+        assert_eq!(usage.parent, 3);
+        assert!((usage.ticks - 100.0).abs() < f64::EPSILON);
+    }
 }

@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// Seconds of traffic, not measured, right before each measured round.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=600))]
     warm_up_seconds: u32,
+    /// How often a turn that other programs disturbed is measured again, in each series.
+    #[arg(long, default_value_t = 14)]
+    repeats: u32,
     /// Short links of the redirect benchmark.
     #[arg(long, default_value_t = 100_000)]
     links: usize,

@@ -174,7 +174,7 @@ async fn buckets(
         response: Duration::from_secs(10),
         connect: Duration::from_secs(10),
         expected_links: links.len(),
-        bucket: Duration::from_secs(86_400),
+        bucket: Duration::from_hours(24),
         prefix: "wl".to_owned(),
     };
     let shared = Arc::new(Shared::new(settings, Arc::clone(&metrics)).map_err(broken)?);

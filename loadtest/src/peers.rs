@@ -125,7 +125,7 @@ pub(crate) fn waypost(options: &Options, place: Place<'_>, links: &[Link]) -> Re
     command.env("WAYPOST_EDGE__WORKERS", "1").env("WAYPOST_LOG__LEVEL", "warn");
     command.env_remove("DATABASE_URL").env_remove("REDIS_URL");
     let mut process = Process::start("waypost", command, place.directory)?;
-    let found: Whereabouts = process.wait_for(Duration::from_secs(120), || {
+    let found: Whereabouts = process.wait_for(Duration::from_mins(2), || {
         let text = fs::read_to_string(data.join("dev.json")).ok()?;
         let found: Whereabouts = serde_json::from_str(&text).ok()?;
         let answer = Connection::open(found.control).ok()?.get("/readyz").ok()?;

@@ -83,7 +83,7 @@ impl Process {
 
     /// Waits until it listens on `address`.
     pub(crate) fn wait_for_port(&mut self, address: SocketAddr) -> Result<(), Error> {
-        self.wait_for(Duration::from_secs(60), || TcpStream::connect(address).ok()).map(drop)
+        self.wait_for(Duration::from_mins(1), || TcpStream::connect(address).ok()).map(drop)
     }
 
     /// The end of what it wrote.

@@ -134,11 +134,12 @@ fn write_redirects(
 fn write_series(f: &mut fmt::Formatter<'_>, series: &Series) -> fmt::Result {
     writeln!(
         f,
-        "\n### {} choice of links, {} rounds\n\n\
+        "\n### {} choice of links, {} rounds, {} more turns disturbed and repeated\n\n\
          | server | requests/s | of bare hyper | of nginx's map | p50 ms | p99 ms | its core busy \
-         | wrk's core busy | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+         | wrk's core busy | others busy | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         series.choice.name(),
         series.servers.first().map_or(0, |server| server.rounds.len()),
+        series.repeated,
     )?;
     let bare = series.servers.first();
     let nginx = series.servers.iter().find(|server| server.name.starts_with("nginx"));
@@ -146,7 +147,7 @@ fn write_series(f: &mut fmt::Formatter<'_>, series: &Series) -> fmt::Result {
         let middle = |of: fn(&Round) -> f64| median(server.rounds.iter().map(of));
         writeln!(
             f,
-            "| {} | {:.0} | {} | {} | {:.2} | {:.2} | {:.0} % | {:.0} % | {} |",
+            "| {} | {:.0} | {} | {} | {:.2} | {:.2} | {:.0} % | {:.0} % | {:.1} % | {} |",
             server.name,
             middle(|round| round.requests_per_second),
             ratio(server, bare),
@@ -155,6 +156,7 @@ fn write_series(f: &mut fmt::Formatter<'_>, series: &Series) -> fmt::Result {
             middle(|round| round.p99_microseconds) / 1e3,
             middle(|round| round.server_core_busy) * 100.0,
             middle(|round| round.generator_core_busy) * 100.0,
+            middle(|round| round.others_busy) * 100.0,
             server.errors,
         )?;
     }
