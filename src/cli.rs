@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::app;
 use crate::config::{self, Config, LogFormat};
 
+mod dev;
 mod serve;
 
 /// Short links, referral landing pages and rewards at the edge of your own domain.
@@ -23,6 +24,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run everything on this machine: private PostgreSQL and Redis, demo links, an API key
+    Dev(dev::Dev),
     /// Serve redirects and the control API
     Serve(serve::Serve),
     /// Bring the database to this version
@@ -73,6 +76,7 @@ fn fail(error: &Error) -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Error> {
     let load = || Config::load(cli.config.as_deref(), &config::environment());
     match cli.command {
+        Command::Dev(dev) => dev.run(load()?).await,
         Command::Serve(serve) => serve.run(load()?).await,
         Command::Migrate => migrate(&load()?).await,
         Command::CheckConfig => {

@@ -3,5 +3,8 @@
 
 pub mod support;
 
+mod coherence;
+mod edge;
 mod local;
 mod migrations;
+mod outages;
