@@ -3,5 +3,7 @@
 
 pub mod support;
 
+mod api;
+mod api_bad_input;
 mod local;
 mod migrations;
