@@ -1,1 +1,316 @@
-//! To come.
+//! Assembly: settings in, a running service out, and its orderly end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::api::Api;
+use crate::api::operations::Operations;
+use crate::clicks::{self, Buffer, Counter};
+use crate::clock::{Clock, whole_millis};
+use crate::config::{Config, UnknownHost};
+use crate::edge::domains::Domains;
+use crate::edge::redirect::Edge;
+use crate::http::server::{self, Server};
+use crate::link::service::LinkService;
+use crate::metrics::Metrics;
+use crate::resolve::Resolver;
+use crate::resolve::announce::Announcer;
+use crate::resolve::database::Database;
+use crate::resolve::front::Front;
+use crate::resolve::local::{self, Local};
+use crate::resolve::shared::{self, Shared};
+use crate::store::{self, Store, domains, migrate};
+
+use control::Control;
+
+mod control;
+mod housekeeping;
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No database is named.
+    #[error(
+        "no database is set: name it in DATABASE_URL or as [postgres] url, for example \
+         postgresql://waypost@localhost/waypost; or try 'waypost dev', which brings its own"
+    )]
+    NoDatabase,
+    /// The database is away, or not ours.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The address of Redis is not understood.
+    #[error("the Redis address is not understood: {0}")]
+    Shared(#[from] shared::Error),
+    /// A listener cannot be opened.
+    #[error("cannot listen on {address} ({setting}): {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The setting that says so.
+        setting: &'static str,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Threads cannot be started.
+    #[error("the serving threads cannot be started: {0}")]
+    Threads(std::io::Error),
+}
+
+/// What the parts of a running service share.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) local: Arc<Local>,
+    pub(crate) shared: Option<Arc<Shared>>,
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) announcer: Announcer,
+    pub(crate) postgres_up: AtomicBool,
+    pub(crate) draining: AtomicBool,
+}
+
+/// A running service.
+pub struct Running {
+    /// Where the edge listens.
+    pub edge: SocketAddr,
+    /// Where the control plane listens.
+    pub control: SocketAddr,
+    parts: Arc<Parts>,
+    servers: (Server, Server),
+    background: JoinSet<()>,
+    writer: (watch::Sender<bool>, JoinHandle<()>),
+}
+
+/// The settings of the store.
+pub fn store(config: &Config) -> Result<Store, Error> {
+    if config.postgres.url.is_empty() {
+        return Err(Error::NoDatabase);
+    }
+    Ok(Store::new(&store::Settings {
+        url: config.postgres.url.expose().to_owned(),
+        read_connections: config.postgres.read_connections,
+        connections: config.postgres.connections,
+        pool_wait: config.postgres.pool_wait,
+        read_timeout: config.postgres.read_timeout,
+    })?)
+}
+
+/// The second tier, if there is one in the settings.
+pub fn shared(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Shared>>, Error> {
+    let redis = &config.redis;
+    let urls: Vec<String> = redis
+        .urls
+        .iter()
+        .filter(|url| !url.is_empty())
+        .map(|url| url.expose().to_owned())
+        .collect();
+    if urls.is_empty() {
+        return Ok(None);
+    }
+    let settings = shared::Settings {
+        urls,
+        cluster: redis.cluster,
+        response: redis.response,
+        connect: redis.connect,
+        expected_links: redis.expected_links,
+        bucket: redis.bucket,
+        prefix: redis.prefix.clone(),
+    };
+    Ok(Some(Arc::new(Shared::new(settings, Arc::clone(metrics))?)))
+}
+
+fn local(config: &Config, clock: &Clock) -> Local {
+    let cache = &config.cache;
+    let size = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let settings = local::Settings {
+        bytes: size(cache.bytes),
+        fresh: cache.fresh,
+        stale: cache.stale,
+        missing_entries: size(cache.missing_entries),
+        missing: cache.missing,
+        permanent_cache_seconds: config.links.permanent_cache_seconds,
+    };
+    Local::new(settings, clock.clone())
+}
+
+/// Starts everything; returns once both listeners are open.
+pub async fn start(config: Config) -> Result<Running, Error> {
+    let clock = Clock::system();
+    let store = store(&config)?;
+    wait_for_schema(&store, config.postgres.startup_wait).await?;
+    let metrics = Arc::new(Metrics::new());
+    let local = Arc::new(local(&config, &clock));
+    let shared = shared(&config, &metrics)?;
+    let database =
+        Database::start(store.clone(), config.postgres.read_connections, Arc::clone(&metrics));
+    let resolver =
+        Arc::new(Resolver::new(Arc::clone(&local), shared.clone(), database, Arc::clone(&metrics)));
+    let announcer = Announcer::new(store.clone(), Some(Arc::clone(&local)), shared.clone());
+    let parts = Arc::new(Parts {
+        clock,
+        store,
+        metrics,
+        local,
+        shared,
+        resolver,
+        announcer,
+        postgres_up: AtomicBool::new(true),
+        draining: AtomicBool::new(false),
+        config,
+    });
+    let (domains, known_domains) = watch::channel(Arc::new(read_domains(&parts).await?));
+    let background = housekeeping::start(&parts, domains).await;
+    let counter =
+        Arc::new(Counter::new(parts.config.clicks.pending_links, Arc::clone(&parts.metrics)));
+    let edge = start_edge(&parts, known_domains, &counter)?;
+    let control = start_control(&parts)?;
+    let (stop_writer, stopped) = watch::channel(false);
+    let every = parts.config.clicks.write;
+    let writer = tokio::spawn(clicks::write(parts.store.clone(), counter, every, stopped));
+    Ok(Running {
+        edge: edge.address,
+        control: control.address,
+        parts,
+        servers: (edge, control),
+        background,
+        writer: (stop_writer, writer),
+    })
+}
+
+/// Waits for the database, but not for one that is not ours.
+async fn wait_for_schema(store: &Store, patience: Duration) -> Result<(), Error> {
+    let begin = Instant::now();
+    loop {
+        match migrate::check(store).await {
+            Err(error) if error.is_outage() && begin.elapsed() < patience => {
+                tracing::warn!(%error, "waiting for the database");
+                sleep(Duration::from_millis(500)).await;
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// The table of domains, as it is in the database now.
+pub(crate) async fn read_domains(parts: &Parts) -> Result<Domains, store::Error> {
+    let edge = &parts.config.edge;
+    let host = edge.public_url.host_str().unwrap_or_default();
+    let lenient = edge.unknown_host == UnknownHost::DefaultDomain;
+    Ok(Domains::new(host, lenient, domains::list(&parts.store).await?))
+}
+
+fn start_edge(
+    parts: &Arc<Parts>,
+    domains: watch::Receiver<Arc<Domains>>,
+    counter: &Arc<Counter>,
+) -> Result<Server, Error> {
+    let config = &parts.config;
+    let listener = listen(config.edge.listen, "[edge] listen")?;
+    let threads = match config.edge.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let (parts, counter) = (Arc::clone(parts), Arc::clone(counter));
+    let metrics = Arc::clone(&parts.metrics);
+    let make = move || Edge {
+        resolver: Arc::clone(&parts.resolver),
+        front: Front::new(parts.config.cache.front_entries).into(),
+        figures: parts.metrics.edge(),
+        clicks: Buffer::new(parts.config.clicks.buffer, Arc::clone(&counter)),
+        domains: domains.clone().into(),
+        last_host: None.into(),
+        clock: parts.clock.clone(),
+        most_headers: parts.config.limits.headers,
+    };
+    Server::start(("edge", listener), limits(config, 1), threads, metrics, make)
+        .map_err(Error::Threads)
+}
+
+fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
+    let config = &parts.config;
+    let listener = listen(config.control.listen, "[control] listen")?;
+    let (store, announcer, clock) =
+        (parts.store.clone(), parts.announcer.clone(), parts.clock.clone());
+    let links = Arc::new(LinkService::new(store.clone(), announcer, config, clock));
+    let operations: Arc<dyn Operations> = Arc::<Parts>::clone(parts);
+    let api = Arc::new(Api::new(store, links, operations, config));
+    let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
+    let most_headers = config.limits.headers;
+    let make = move || Control {
+        api: Arc::clone(&api),
+        main: main.clone(),
+        metrics: Arc::clone(&metrics),
+        most_headers,
+    };
+    let metrics = Arc::clone(&parts.metrics);
+    // Slugs that are far too long deserve an answer that says so: more room than on the edge.
+    Server::start(("control", listener), limits(config, 4), 1, metrics, make)
+        .map_err(Error::Threads)
+}
+
+/// The limits of a listener whose request heads may be `heads` times as long as the setting.
+fn limits(config: &Config, heads: usize) -> server::Limits {
+    let limits = &config.limits;
+    server::Limits {
+        header_read: limits.header_read,
+        header_bytes: limits.header_bytes * heads,
+        request: limits.request,
+        keep_alive: limits.keep_alive,
+        connection_age: limits.connection_age,
+        connections_per_client: limits.connections_per_client,
+        connections: limits.connections,
+    }
+}
+
+/// Opens a listener with a long queue: a burst of new connections must not be refused.
+fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Error> {
+    let open = || -> std::io::Result<TcpListener> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(4_096)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|source| Error::Listen { address, setting, source })
+}
+
+impl Running {
+    /// Serves until `stop`, then ends in order: says so, waits until balancers have looked
+    /// elsewhere, lets requests under way end, writes the last clicks.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) {
+        stop.await;
+        let began = Instant::now();
+        let shutdown = self.parts.config.shutdown.clone();
+        let left = || shutdown.limit.saturating_sub(began.elapsed());
+        tracing::info!(milliseconds = whole_millis(shutdown.announce), "ending");
+        self.parts.draining.store(true, Ordering::Release);
+        let (edge, control) = self.servers;
+        edge.announce_end();
+        sleep(shutdown.announce.min(shutdown.limit)).await;
+        control.announce_end();
+        if timeout(left(), async { tokio::join!(edge.drain(), control.drain()) }).await.is_err() {
+            tracing::warn!("some connections were still open at the limit");
+        }
+        self.background.shutdown().await;
+        let (stop_writer, writer) = self.writer;
+        stop_writer.send_replace(true);
+        // At least a moment, even when connections used the limit up: clicks are worth it.
+        match timeout(left().max(Duration::from_secs(1)), writer).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the writer of clicks failed"),
+            Err(_elapsed) => tracing::error!("the last clicks could not be written in time"),
+        }
+        tracing::info!("ended");
+    }
+}

@@ -1,1 +1,116 @@
-//! To come.
+//! The command line: one file for each group of commands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app;
+use crate::config::{self, Config, LogFormat};
+
+mod serve;
+
+/// Short links, referral landing pages and rewards at the edge of your own domain.
+#[derive(Debug, Parser)]
+#[command(name = "waypost", version, arg_required_else_help = true)]
+struct Cli {
+    /// The configuration file; config/waypost.toml shows every setting
+    #[arg(long, global = true, value_name = "FILE", env = "WAYPOST_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve redirects and the control API
+    Serve(serve::Serve),
+    /// Bring the database to this version
+    Migrate,
+    /// Say whether the configuration is good
+    CheckConfig,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings are not understood.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The service cannot start, or a server that it needs is away.
+    #[error(transparent)]
+    App(#[from] app::Error),
+    /// The database said no.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// Something with files or processes.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Anything else, in words for the operator.
+    #[error("{0}")]
+    Message(String),
+}
+
+/// Runs the program: reads the arguments, does what they say.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Error::Io(error)),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of the program belongs on the terminal")]
+fn fail(error: &Error) -> ExitCode {
+    eprintln!("waypost: {error}");
+    ExitCode::FAILURE
+}
+
+async fn run(cli: Cli) -> Result<(), Error> {
+    let load = || Config::load(cli.config.as_deref(), &config::environment());
+    match cli.command {
+        Command::Serve(serve) => serve.run(load()?).await,
+        Command::Migrate => migrate(&load()?).await,
+        Command::CheckConfig => {
+            load()?;
+            say("The configuration is good.")
+        }
+    }
+}
+
+async fn migrate(config: &Config) -> Result<(), Error> {
+    let store = app::store(config)?;
+    let applied = crate::store::migrate::migrate(&store).await?;
+    for name in &applied {
+        say(&format!("applied {name}"))?;
+    }
+    if applied.is_empty() { say("The database is up to date.") } else { Ok(()) }
+}
+
+/// Writes one line to standard output.
+pub(crate) fn say(line: &str) -> Result<(), Error> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+/// Sends log lines to standard error, as the settings say.
+pub(crate) fn start_logging(log: &config::Log) -> Result<(), Error> {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&log.level)
+        .map_err(|error| Error::Message(format!("[log] level = {:?}: {error}", log.level)))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            lines.with_target(false).with_ansi(colours).init();
+        }
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

@@ -432,7 +432,7 @@ impl Config {
                 .map_err(|source| Error::File { path: path.to_owned(), source })?,
         };
         let content = |error: &toml::de::Error| Error::Content {
-            path: path.unwrap_or(Path::new("the configuration")).to_owned(),
+            path: path.map_or_else(|| PathBuf::from("the configuration"), Path::to_owned),
             message: error.to_string().trim_end().to_owned(),
         };
         // Read on its own first: only then does a message know the line.
@@ -473,7 +473,12 @@ fn set(table: &mut toml::Table, place: (&str, &str), value: &str) -> Result<Conf
         .unwrap_or_else(|| toml::Value::String(value.to_owned()));
     match table.entry(section.clone()).or_insert_with(|| toml::Table::new().into()) {
         toml::Value::Table(settings) => settings.insert(key, read),
-        _ => return Err(format!("[{section}] is not a section")),
+        toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Array(_) => return Err(format!("[{section}] is not a section")),
     };
     Config::deserialize(table.clone()).map_err(|error| error.to_string().trim_end().to_owned())
 }

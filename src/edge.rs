@@ -1,1 +1,7 @@
-//! To come.
+//! What the internet sees: redirects, and the few pages around them. Knows nothing of the control
+//! plane.
+
+pub mod domains;
+pub mod location;
+pub mod pages;
+pub mod redirect;

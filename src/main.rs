@@ -1,3 +1,7 @@
 //! The `waypost` program; all of it is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    waypost::cli::main()
+}

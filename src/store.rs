@@ -15,6 +15,7 @@ pub mod idempotency;
 pub mod keys;
 pub mod links;
 pub mod migrate;
+pub mod redirects;
 pub mod secrets;
 
 pub use tokio_postgres::Transaction;

@@ -1,0 +1,88 @@
+//! The control plane, as its serving thread has it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use tokio::runtime::Handle;
+
+use super::Parts;
+use crate::api::Api;
+use crate::api::operations::{Check, Operations, Readiness, ReadinessStatus};
+use crate::http::checks;
+use crate::http::problem::{Kind, Problem};
+use crate::http::server::Service;
+use crate::metrics::Metrics;
+
+/// Reads requests on its own thread and has them answered on the main runtime, in tasks that a
+/// client cannot cancel by going away.
+pub(super) struct Control {
+    pub(super) api: Arc<Api>,
+    pub(super) main: Handle,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) most_headers: usize,
+}
+
+impl Service for Control {
+    async fn answer(&self, request: Request<Incoming>, _client: IpAddr) -> Response<Full<Bytes>> {
+        let route = route_of(request.uri().path());
+        let response = match checks::head(&request, self.most_headers) {
+            Err(refusal) => Problem::new(Kind::InvalidHeader, refusal.explain()).into_response(),
+            Ok(_host) => {
+                let api = Arc::clone(&self.api);
+                let answer = self.main.spawn(async move { api.handle(request).await });
+                answer.await.unwrap_or_else(|panic| Problem::internal(&panic).into_response())
+            }
+        };
+        self.metrics.request("control", route, response.status().as_u16());
+        response
+    }
+}
+
+/// A label with few values for a path with many.
+fn route_of(path: &str) -> &'static str {
+    match path {
+        "/metrics" => "metrics",
+        "/healthz" | "/readyz" => "health",
+        _ if path.starts_with("/v1/links") => "links",
+        _ => "other",
+    }
+}
+
+impl Operations for Parts {
+    fn metrics_text(&self) -> String {
+        self.metrics.text()
+    }
+
+    fn readiness(&self) -> Readiness {
+        let mut checks = BTreeMap::new();
+        let postgres = self.postgres_up.load(Ordering::Acquire);
+        let postgres = if postgres {
+            Check::up()
+        } else {
+            Check::down("links in the caches are served; others, and the API, are not")
+        };
+        checks.insert("postgres", postgres);
+        if let Some(shared) = &self.shared {
+            let redis = if shared.breaker().is_open() {
+                Check::down("links are read from PostgreSQL; edits may take seconds to be seen")
+            } else {
+                Check::up()
+            };
+            checks.insert("redis", redis);
+        }
+        let status = if self.draining.load(Ordering::Acquire) {
+            ReadinessStatus::Draining
+        } else if checks.values().all(|check| *check == Check::up()) {
+            ReadinessStatus::Ready
+        } else {
+            ReadinessStatus::Degraded
+        };
+        Readiness { status, checks }
+    }
+}

@@ -1,0 +1,194 @@
+//! What happens beside the requests: finding out whether servers answer again, carrying changes out,
+//! keeping figures current, throwing away what is old.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Parts, read_domains};
+use crate::edge::domains::Domains;
+use crate::resolve::announce::{self, Announcer};
+use crate::resolve::{feed, shared::Shared};
+use crate::store::{self, idempotency, redirects};
+
+/// How often servers are looked at.
+const WATCH: Duration = Duration::from_millis(250);
+/// How often the outbox is looked at.
+const OUTBOX: Duration = Duration::from_secs(1);
+/// How often domains, dictionaries and slow figures are read again.
+const REFRESH: Duration = Duration::from_secs(5);
+/// How often old rows are thrown away.
+const SWEEP: Duration = Duration::from_mins(10);
+/// Buckets looked at for the share of listpacks.
+const SAMPLES: usize = 20;
+
+/// Starts all loops. The first look at Redis happens before this returns, so that a service that has
+/// just started does not begin without its second tier.
+pub(super) async fn start(parts: &Arc<Parts>, domains: watch::Sender<Arc<Domains>>) -> JoinSet<()> {
+    let mut loops = JoinSet::new();
+    if let Some(shared) = &parts.shared {
+        learn(parts, shared).await;
+        revive_redis(shared, &parts.announcer).await;
+        let (shared, local) = (Arc::clone(shared), Arc::clone(&parts.local));
+        loops.spawn(feed::follow(Arc::clone(&shared), local, Arc::clone(&parts.metrics)));
+        loops.spawn(watch_redis(Arc::clone(parts), shared));
+    }
+    loops.spawn(watch_postgres(Arc::clone(parts)));
+    loops.spawn(carry_out(Arc::clone(parts)));
+    loops.spawn(refresh(Arc::clone(parts), domains));
+    loops.spawn(sweep(Arc::clone(parts)));
+    loops
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+async fn watch_redis(parts: Arc<Parts>, shared: Arc<Shared>) {
+    let mut ticks = every(WATCH);
+    loop {
+        ticks.tick().await;
+        revive_redis(&shared, &parts.announcer).await;
+        show_breaker(&parts, "redis", shared.breaker().is_open());
+    }
+}
+
+/// Sees whether Redis answers. One that was away is asked for links again only when it has taken
+/// every change that it missed, or when nobody can say what these are.
+async fn revive_redis(shared: &Shared, announcer: &Announcer) {
+    if let Err(error) = shared.check().await {
+        tracing::debug!(%error, "Redis does not answer");
+        return;
+    }
+    if !shared.breaker().is_open() {
+        return;
+    }
+    match announcer.carry_out_all().await {
+        Ok(()) | Err(announce::Error::Store(_)) => shared.breaker().close(),
+        Err(error @ announce::Error::Shared(_)) => {
+            tracing::debug!(%error, "Redis answers, but does not take what it missed");
+        }
+    }
+}
+
+async fn watch_postgres(parts: Arc<Parts>) {
+    let breaker = parts.resolver.database().breaker();
+    let mut ticks = every(WATCH);
+    loop {
+        ticks.tick().await;
+        match parts.store.ping().await {
+            Ok(()) => {
+                parts.postgres_up.store(true, Ordering::Release);
+                if breaker.is_open() {
+                    breaker.close();
+                }
+            }
+            Err(error) => {
+                parts.postgres_up.store(false, Ordering::Release);
+                breaker.failed(&error);
+            }
+        }
+        show_breaker(&parts, "postgres", breaker.is_open());
+    }
+}
+
+fn show_breaker(parts: &Parts, dependency: &str, open: bool) {
+    parts.metrics.breaker_open.with_label_values(&[dependency]).set(i64::from(open));
+}
+
+/// Repeats what an edit could not finish.
+async fn carry_out(parts: Arc<Parts>) {
+    let mut ticks = every(OUTBOX);
+    loop {
+        ticks.tick().await;
+        let redis_is_away = parts.shared.as_ref().is_some_and(|shared| shared.breaker().is_open());
+        if redis_is_away || !parts.postgres_up.load(Ordering::Acquire) {
+            continue;
+        }
+        if let Err(error) = parts.announcer.carry_out_all().await {
+            tracing::debug!(%error, "changes wait");
+        }
+    }
+}
+
+/// Keeps what changes seldom current, and the figures that have to be asked for.
+async fn refresh(parts: Arc<Parts>, domains: watch::Sender<Arc<Domains>>) {
+    let mut ticks = every(REFRESH);
+    loop {
+        ticks.tick().await;
+        let (entries, bytes) = parts.local.size();
+        parts.metrics.cache_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        parts.metrics.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        for (pool, in_use, limit) in parts.store.pool_use() {
+            for (state, connections) in [("in_use", in_use), ("limit", limit)] {
+                parts
+                    .metrics
+                    .postgres_connections
+                    .with_label_values(&[pool, state])
+                    .set(i64::try_from(connections).unwrap_or(i64::MAX));
+            }
+        }
+        if let Some(shared) = parts.shared.as_ref().filter(|shared| !shared.breaker().is_open()) {
+            if let Ok(Some(share)) = shared.sample_listpacks(SAMPLES).await {
+                parts.metrics.listpack_ratio.set(share);
+            }
+            if let Ok(Some(bytes)) = shared.used_memory().await {
+                parts.metrics.redis_used_memory.set(bytes);
+            }
+        }
+        if parts.postgres_up.load(Ordering::Acquire)
+            && let Err(error) = read_again(&parts, &domains).await
+        {
+            tracing::debug!(%error, "domains and figures stay as they were");
+        }
+    }
+}
+
+async fn read_again(
+    parts: &Parts,
+    domains: &watch::Sender<Arc<Domains>>,
+) -> Result<(), store::Error> {
+    let now = Arc::new(read_domains(parts).await?);
+    domains.send_if_modified(|before| {
+        let changed = *before != now;
+        *before = now;
+        changed
+    });
+    parts.metrics.outbox_pending.set(redirects::count_pending(&parts.store).await?);
+    if let Some(shared) = &parts.shared {
+        learn(parts, shared).await;
+    }
+    Ok(())
+}
+
+async fn learn(parts: &Parts, shared: &Shared) {
+    match redirects::dictionaries(&parts.store).await {
+        Ok(dictionaries) => shared.learn(dictionaries),
+        Err(error) => tracing::debug!(%error, "dictionaries stay as they were"),
+    }
+}
+
+async fn sweep(parts: Arc<Parts>) {
+    let mut ticks = every(SWEEP);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = throw_away(&parts).await {
+            tracing::debug!(%error, "old rows stay a little longer");
+        }
+    }
+}
+
+async fn throw_away(parts: &Parts) -> Result<(), store::Error> {
+    redirects::forget_click_batches(&parts.store).await?;
+    idempotency::forget_old(&parts.store).await?;
+    if parts.shared.is_none() {
+        redirects::drop_old_changes(&parts.store).await?;
+    }
+    Ok(())
+}

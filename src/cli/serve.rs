@@ -1,0 +1,42 @@
+//! `waypost serve`
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Error, say, start_logging};
+use crate::app;
+use crate::config::Config;
+
+/// Serve redirects and the control API until SIGTERM or SIGINT.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Once both listeners are open, print one line of JSON with their addresses
+    #[arg(long)]
+    print_addresses: bool,
+}
+
+impl Serve {
+    pub(super) async fn run(self, config: Config) -> Result<(), Error> {
+        start_logging(&config.log)?;
+        let stop = stop_signal()?;
+        let running = app::start(config).await?;
+        tracing::info!(edge = %running.edge, control = %running.control, "serving");
+        if self.print_addresses {
+            say(&format!("{{\"edge\":\"{}\",\"control\":\"{}\"}}", running.edge, running.control))?;
+        }
+        running.run_until(stop).await;
+        Ok(())
+    }
+}
+
+/// Comes true when the process is told to end.
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,249 @@
+//! The hot path: from a request to a redirect.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CACHE_CONTROL, CONNECTION, HOST, HeaderValue, LOCATION};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::watch;
+
+use super::domains::{Domain, Domains};
+use super::location::with_query;
+use super::pages::Page;
+use crate::clicks::Buffer;
+use crate::clock::{Clock, Stopwatch, UnixMillis};
+use crate::http::checks::{self, Refusal};
+use crate::http::server::Service;
+use crate::link::{DomainId, LinkKey};
+use crate::metrics::{EdgeFigures, EdgeRoute, Said};
+use crate::resolve::front::Front;
+use crate::resolve::local::{Entry, Standing};
+use crate::resolve::{Resolved, Resolver};
+
+type Answer = Response<Full<Bytes>>;
+
+/// The edge, as one serving thread has it.
+pub struct Edge {
+    /// Behind all threads.
+    pub resolver: Arc<Resolver>,
+    /// This thread's own.
+    pub front: RefCell<Front>,
+    /// This thread's own.
+    pub figures: EdgeFigures,
+    /// This thread's own.
+    pub clicks: Buffer,
+    /// The domains, as they are now.
+    pub domains: RefCell<watch::Receiver<Arc<Domains>>>,
+    /// The last `Host` seen, and whose it was: nearly always the next one's too.
+    pub last_host: RefCell<Option<(HeaderValue, Domain)>>,
+    /// The time.
+    pub clock: Clock,
+    /// How many headers a request may have.
+    pub most_headers: usize,
+}
+
+impl Service for Edge {
+    async fn answer(&self, request: Request<Incoming>, _client: IpAddr) -> Answer {
+        let watch = Stopwatch::start();
+        let (route, answer) = match self.understand(&request) {
+            Ok(Wanted::Slug(key)) => (EdgeRoute::Redirect, self.redirect(&request, &key).await),
+            Ok(Wanted::Page(page)) => (EdgeRoute::Page, page.answer(request.headers())),
+            Err(refusal) => {
+                let mut answer = Page::Refused(refusal).answer(request.headers());
+                // What follows on the connection may be a body that nobody will read.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                (EdgeRoute::Refused, answer)
+            }
+        };
+        self.figures.request(route, answer.status().as_u16(), watch.elapsed().as_secs_f64());
+        answer
+    }
+
+    fn tick(&self) {
+        self.figures.flush();
+        self.clicks.hand_over();
+        let mut domains = self.domains.borrow_mut();
+        if domains.has_changed().unwrap_or(false) {
+            // The next request looks its host up again.
+            domains.mark_unchanged();
+            *self.last_host.borrow_mut() = None;
+        }
+    }
+}
+
+/// What a request is for.
+enum Wanted<'a> {
+    /// The link with this key.
+    Slug(Cow<'a, str>),
+    /// Something else that the edge knows.
+    Page(Page),
+}
+
+impl Edge {
+    /// Checks a request and finds out what it wants.
+    fn understand<'a, B: Body>(&self, request: &'a Request<B>) -> Result<Wanted<'a>, Refusal> {
+        let Some(domain) = self.domain(request)? else {
+            return Ok(Wanted::Page(Page::NotFound));
+        };
+        if !request.body().is_end_stream() {
+            return Err(Refusal::Body);
+        }
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return Ok(Wanted::Page(Page::MethodNotAllowed));
+        }
+        let path = request.uri().path();
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let slug = path.strip_suffix('/').unwrap_or(path);
+        match slug {
+            "" => return Ok(Wanted::Page(Page::Root)),
+            "robots.txt" => return Ok(Wanted::Page(Page::Robots)),
+            "favicon.ico" => return Ok(Wanted::Page(Page::NoIcon)),
+            _ => {}
+        }
+        // What no link can have as its slug is not worth a question.
+        match spell_out(slug).filter(|slug| could_be_a_slug(slug)) {
+            Some(slug) => Ok(Wanted::Slug(key_in(domain, slug))),
+            None => Ok(Wanted::Page(Page::NotFound)),
+        }
+    }
+
+    /// The domain of a request, if it is one of ours; the request's head is checked on the way.
+    fn domain<B>(&self, request: &Request<B>) -> Result<Option<Domain>, Refusal> {
+        let host = checks::head(request, self.most_headers)?;
+        let value = request.headers().get(HOST);
+        if let Some((last, domain)) = self.last_host.borrow().as_ref()
+            && value == Some(last)
+        {
+            return Ok(Some(*domain));
+        }
+        let found = self.domains.borrow().borrow().find(host);
+        *self.last_host.borrow_mut() = value.cloned().zip(found);
+        Ok(found)
+    }
+
+    /// Looks the link up, counts, answers.
+    async fn redirect<B>(&self, request: &Request<B>, key: &str) -> Answer {
+        let now = self.clock.now();
+        let local = self.resolver.local();
+        let here = {
+            let mut front = self.front.borrow_mut();
+            front.find(key, local, now).map(|(entry, standing)| (Arc::clone(entry), standing))
+        };
+        let (entry, said) = match here {
+            Some((entry, Standing::Fresh)) => (entry, Said::Hit),
+            Some((entry, Standing::FreshEnough)) => {
+                if let Some(key) = LinkKey::parse(key) {
+                    self.resolver.refresh(key);
+                }
+                (entry, Said::Hit)
+            }
+            Some((entry, Standing::Doubtful)) => match self.load(key, Some(entry)).await {
+                Ok(found) => found,
+                Err(page) => return self.nowhere(page, request),
+            },
+            Some((_, Standing::TooOld)) | None => match self.load(key, None).await {
+                Ok(found) => found,
+                Err(page) => return self.nowhere(page, request),
+            },
+        };
+        self.figures.resolved(said);
+        self.follow(request, &entry, now)
+    }
+
+    /// Asks the tiers behind.
+    async fn load(
+        &self,
+        key: &str,
+        doubtful: Option<Arc<Entry>>,
+    ) -> Result<(Arc<Entry>, Said), Page> {
+        let local = self.resolver.local();
+        if local.is_missing(key) {
+            return Err(Page::NotFound);
+        }
+        let Some(key) = LinkKey::parse(key) else { return Err(Page::NotFound) };
+        match self.resolver.load(key, doubtful).await {
+            Resolved::Link(entry) => Ok((entry, Said::Hit)),
+            Resolved::Stale(entry) => Ok((entry, Said::Stale)),
+            Resolved::Missing => Err(Page::NotFound),
+            Resolved::Unavailable => Err(Page::Unavailable),
+        }
+    }
+
+    fn nowhere<B>(&self, page: Page, request: &Request<B>) -> Answer {
+        let missing = page == Page::NotFound;
+        self.figures.resolved(if missing { Said::Missing } else { Said::Error });
+        page.answer(request.headers())
+    }
+
+    /// Answers for a link, by its own rules; expiry is looked at here, at every hit.
+    fn follow<B>(&self, request: &Request<B>, entry: &Entry, now: UnixMillis) -> Answer {
+        if now < entry.valid_from {
+            return Page::NotFound.answer(request.headers());
+        }
+        if entry.disabled || now >= entry.expires_at {
+            return match &entry.fallback {
+                None => Page::Gone.answer(request.headers()),
+                Some(url) => redirect_to(
+                    StatusCode::FOUND,
+                    url.clone(),
+                    HeaderValue::from_static("no-store"),
+                ),
+            };
+        }
+        if request.method() == Method::GET && !self.clicks.count(entry.link) {
+            self.figures.click_dropped();
+        }
+        let location = match request.uri().query() {
+            Some(query) if entry.forward_query => forwarded(&entry.location, query),
+            _ => entry.location.clone(),
+        };
+        redirect_to(entry.status, location, entry.cache_control.clone())
+    }
+}
+
+fn redirect_to(status: StatusCode, location: HeaderValue, cache_control: HeaderValue) -> Answer {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(CACHE_CONTROL, cache_control);
+    response
+}
+
+fn forwarded(location: &HeaderValue, query: &str) -> HeaderValue {
+    let target = location.to_str().unwrap_or_default();
+    // A query that cannot stand in a header cannot have come in a request line either.
+    HeaderValue::from_str(&with_query(target, query)).unwrap_or_else(|_| location.clone())
+}
+
+/// The path with `%41` spelled out as `A`; `None` if that is no text.
+fn spell_out(path: &str) -> Option<Cow<'_, str>> {
+    if path.contains('%') {
+        percent_encoding::percent_decode_str(path).decode_utf8().ok()
+    } else {
+        Some(Cow::Borrowed(path))
+    }
+}
+
+/// The key of a slug in a domain; in the default domain that is the slug, and costs nothing.
+fn key_in(domain: Domain, slug: Cow<'_, str>) -> Cow<'_, str> {
+    let folds = domain.case_insensitive && slug.bytes().any(|byte| byte.is_ascii_uppercase());
+    let slug = if folds { Cow::Owned(slug.to_ascii_lowercase()) } else { slug };
+    if domain.id == DomainId::DEFAULT {
+        slug
+    } else {
+        Cow::Owned(LinkKey::new(domain.id, &slug).as_str().to_owned())
+    }
+}
+
+/// Whether any link could have this slug. In particular it has no colon, which would make it another
+/// domain's key.
+fn could_be_a_slug(slug: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'~' | b'-' | b'/');
+    (1..=64).contains(&slug.len()) && slug.bytes().all(allowed)
+}
