@@ -8,7 +8,13 @@ use clap::{Parser, Subcommand};
 use crate::app;
 use crate::config::{self, Config, LogFormat};
 
+mod context;
+mod domain;
+mod key;
+mod link;
 mod serve;
+
+use context::Context;
 
 /// Short links, referral landing pages and rewards at the edge of your own domain.
 #[derive(Debug, Parser)]
@@ -25,6 +31,15 @@ struct Cli {
 enum Command {
     /// Serve redirects and the control API
     Serve(serve::Serve),
+    /// Make, show, edit and delete links
+    #[command(subcommand)]
+    Link(link::Command),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Add and list the hosts under which links are found
+    #[command(subcommand)]
+    Domain(domain::Command),
     /// Bring the database to this version
     Migrate,
     /// Say whether the configuration is good
@@ -74,6 +89,9 @@ async fn run(cli: Cli) -> Result<(), Error> {
     let load = || Config::load(cli.config.as_deref(), &config::environment());
     match cli.command {
         Command::Serve(serve) => serve.run(load()?).await,
+        Command::Link(command) => link::run(command, &Context::open(load()?).await?).await,
+        Command::Key(command) => key::run(command, &Context::open(load()?).await?).await,
+        Command::Domain(command) => domain::run(command, &Context::open(load()?).await?).await,
         Command::Migrate => migrate(&load()?).await,
         Command::CheckConfig => {
             load()?;

@@ -68,7 +68,7 @@ impl Error {
                 None => {
                     error.is_closed()
                         || std::error::Error::source(error)
-                            .is_some_and(|source| source.is::<std::io::Error>())
+                            .is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
                 }
             },
             Self::Address(_) | Self::WrongRowCount { .. } | Self::Corrupt(..) | Self::Schema(_) => {

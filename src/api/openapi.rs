@@ -15,7 +15,7 @@ struct Description {
     summary: &'static str,
     parameters: &'static [&'static str],
     body: Option<&'static str>,
-    answers: &'static [(u16, &'static str, Content)],
+    answers: Answers,
     problems: &'static [Kind],
 }
 
@@ -76,15 +76,15 @@ fn operation(route: &Route) -> Value {
     for kind in problems {
         let status = kind.status();
         let types = format!("`{}`", kind.type_uri());
-        match responses.get_mut(status.as_str()).and_then(|answer| answer.get_mut("description")) {
-            Some(Value::String(text)) => *text = format!("{text}, {types}"),
-            Some(_) | None => {
-                let refusal = json!({
-                    "description": types,
-                    "content": { "application/problem+json": { "schema": reference("Problem") } },
-                });
-                responses.insert(status.as_str().to_owned(), refusal);
-            }
+        let known = responses.get_mut(status.as_str());
+        if let Some(Value::String(text)) = known.and_then(|it| it.get_mut("description")) {
+            *text = format!("{text}, {types}");
+        } else {
+            let refusal = json!({
+                "description": types,
+                "content": { "application/problem+json": { "schema": reference("Problem") } },
+            });
+            responses.insert(status.as_str().to_owned(), refusal);
         }
     }
     let parameters: Vec<Value> = it.parameters.iter().map(|name| parameter(name)).collect();
@@ -172,17 +172,38 @@ const EDIT_PROBLEMS: [Kind; 6] = {
     let [malformed, invalid, large, media] = BODY_PROBLEMS;
     [malformed, invalid, large, media, Kind::NotFound, Kind::InvalidQuery]
 };
-const IDEMPOTENT: &[&str] = &["Idempotency-Key"];
-const ONE_LINK: &[&str] = &["slug", "domain"];
 
 fn describe(handler: Handler) -> Description {
     match handler {
-        Handler::CreateLink
-        | Handler::CreateLinks
-        | Handler::ListLinks
-        | Handler::GetLink
-        | Handler::EditLink
-        | Handler::DeleteLink => describe_links(handler),
+        Handler::CreateLink => making(
+            "Makes a link",
+            "NewLink",
+            &[
+                (201, "The new link; Location says where it is", Content::Schema("Link")),
+                (200, "An existing link, with 'reuse'", Content::Schema("Link")),
+            ],
+        ),
+        Handler::CreateLinks => making(
+            "Makes up to 10,000 links",
+            "LinkBatch",
+            &[(200, "A result for each link", Content::Schema("BatchResults"))],
+        ),
+        Handler::ListLinks => Description {
+            parameters: &["q", "tag", "domain", "limit", "cursor"],
+            ..one_link(
+                "Lists links, newest first",
+                &[(200, "A page of links", Content::Schema("LinkPage"))],
+            )
+        },
+        Handler::GetLink => one_link("Shows a link", &[(200, "The link", Content::Schema("Link"))]),
+        Handler::EditLink => Description {
+            body: Some("LinkEdit"),
+            problems: &EDIT_PROBLEMS,
+            ..one_link("Edits a link", &[(200, "The link as it now is", Content::Schema("Link"))])
+        },
+        Handler::DeleteLink => {
+            one_link("Deletes a link", &[(204, "It is deleted", Content::Nothing)])
+        }
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -201,51 +222,32 @@ fn describe(handler: Handler) -> Description {
     }
 }
 
-fn describe_links(handler: Handler) -> Description {
-    let made = |summary, body, answers| Description {
+type Answers = &'static [(u16, &'static str, Content)];
+
+/// A route that makes links.
+fn making(summary: &'static str, body: &'static str, answers: Answers) -> Description {
+    Description {
         summary,
-        parameters: IDEMPOTENT,
+        parameters: &["Idempotency-Key"],
         body: Some(body),
         answers,
         problems: &CREATE_PROBLEMS,
-    };
-    let one = |summary, body, answers, problems| Description {
+    }
+}
+
+/// A route that is about links that are there.
+fn one_link(summary: &'static str, answers: Answers) -> Description {
+    Description {
         summary,
-        parameters: ONE_LINK,
-        body,
+        parameters: &["slug", "domain"],
+        body: None,
         answers,
-        problems,
-    };
-    let asked: &[Kind] = &[Kind::NotFound, Kind::InvalidQuery];
-    if handler == Handler::CreateLink {
-        let answers = &[
-            (201, "The new link; Location says where it is", Content::Schema("Link")),
-            (200, "An existing link, with 'reuse'", Content::Schema("Link")),
-        ];
-        made("Makes a link", "NewLink", answers)
-    } else if handler == Handler::CreateLinks {
-        let answers = &[(200, "A result for each link", Content::Schema("BatchResults"))];
-        made("Makes up to 10,000 links", "LinkBatch", answers)
-    } else if handler == Handler::ListLinks {
-        Description {
-            summary: "Lists links, newest first",
-            parameters: &["q", "tag", "domain", "limit", "cursor"],
-            body: None,
-            answers: &[(200, "A page of links", Content::Schema("LinkPage"))],
-            problems: asked,
-        }
-    } else if handler == Handler::EditLink {
-        let answers = &[(200, "The link as it now is", Content::Schema("Link"))];
-        one("Edits a link", Some("LinkEdit"), answers, &EDIT_PROBLEMS)
-    } else if handler == Handler::DeleteLink {
-        one("Deletes a link", None, &[(204, "It is deleted", Content::Nothing)], asked)
-    } else {
-        one("Shows a link", None, &[(200, "The link", Content::Schema("Link"))], asked)
+        problems: &[Kind::NotFound, Kind::InvalidQuery],
     }
 }
 
 /// A route that anybody may ask, and that takes nothing.
-fn open(summary: &'static str, answers: &'static [(u16, &'static str, Content)]) -> Description {
+fn open(summary: &'static str, answers: Answers) -> Description {
     Description { summary, parameters: &[], body: None, answers, problems: &[] }
 }
 
@@ -279,10 +281,14 @@ mod tests {
 
     use super::*;
 
+    fn part<'a>(document: &'a Value, pointer: &str) -> &'a Value {
+        document.pointer(pointer).unwrap_or(&Value::Null)
+    }
+
     #[test]
     fn every_route_is_in_the_document_and_nothing_else() {
         let document = document();
-        let described: BTreeSet<(String, String)> = document["paths"]
+        let described: BTreeSet<(String, String)> = part(&document, "/paths")
             .as_object()
             .expect("paths")
             .iter()
@@ -299,9 +305,10 @@ mod tests {
     fn every_reference_leads_somewhere() {
         let document = document();
         let text = document.to_string();
-        for part in text.split("#/components/schemas/").skip(1) {
-            let name = part.split('"').next().expect("the end of a string");
-            assert!(document["components"]["schemas"][name].is_object(), "no schema {name}");
+        for rest in text.split("#/components/schemas/").skip(1) {
+            let name = rest.split('"').next().expect("the end of a string");
+            let schema = part(&document, &format!("/components/schemas/{name}"));
+            assert!(schema.is_object(), "no schema {name}");
         }
     }
 
@@ -315,11 +322,11 @@ mod tests {
 
     #[test]
     fn schemas_are_strict_and_know_what_is_required() {
-        let schema = &document()["components"]["schemas"]["NewLink"];
-        assert_eq!(schema["additionalProperties"], json!(false));
-        assert_eq!(schema["required"], json!(["target"]));
-        assert_eq!(schema["properties"]["target"]["format"], json!("uri"));
-        let edit = &document()["components"]["schemas"]["LinkEdit"];
-        assert!(edit["properties"]["slug"].is_null(), "{edit:#}");
+        let document = document();
+        let of = |pointer: &str| part(&document, &format!("/components/schemas/{pointer}")).clone();
+        assert_eq!(of("NewLink/additionalProperties"), json!(false));
+        assert_eq!(of("NewLink/required"), json!(["target"]));
+        assert_eq!(of("NewLink/properties/target/format"), json!("uri"));
+        assert_eq!(of("LinkEdit/properties/slug"), Value::Null);
     }
 }
