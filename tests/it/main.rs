@@ -5,5 +5,6 @@ pub mod support;
 
 mod api;
 mod api_bad_input;
+mod command_line;
 mod local;
 mod migrations;

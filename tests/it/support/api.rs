@@ -65,7 +65,7 @@ impl TestApi {
         let mut config = Config::default();
         config.edge.public_url = "https://go.example/".parse().expect("a URL");
         change(&mut config);
-        let announcer = Announcer::new(store.clone());
+        let announcer = Announcer::new(store.clone(), None, None);
         let clock = Clock::by_hand(NOW);
         let links = Arc::new(LinkService::new(store.clone(), announcer, &config, clock));
         let api = Arc::new(Api::new(store.clone(), links, Arc::new(NoOperations), &config));
