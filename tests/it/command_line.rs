@@ -34,8 +34,8 @@ async fn a_link_is_made_shown_edited_listed_and_deleted() {
     );
     assert!(!shown.contains("title") && shown.contains("  tags: [\"b\"]"), "{shown}");
     let (good, listed) = run(&database, &["link", "list", "--tag", "b"]).await;
-    let line = "https://go.example/one  https://example.com/  0 clicks  (disabled)";
-    assert_eq!((good, listed.as_str()), (true, line));
+    let expected = "https://go.example/one  https://example.com/  0 clicks  (disabled)";
+    assert_eq!((good, listed.as_str()), (true, expected));
     assert_eq!(run(&database, &["link", "delete", "one"]).await, (true, "deleted one".to_owned()));
     let gone = run(&database, &["link", "get", "one"]).await;
     assert_eq!(gone, (false, "waypost: there is no link 'one'".to_owned()));
