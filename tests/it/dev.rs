@@ -50,6 +50,10 @@ async fn dev_keeps_its_data_and_leaves_no_server_behind() {
     let body = r#"{"slug": "mine", "target": "https://example.com/mine"}"#;
     let answer = make_link(&waypost, &file, body).await;
     assert_eq!(answer.status, 201, "{answer:?}");
+    // What the screen shows to be pasted has no slug.
+    let pasted =
+        make_link(&waypost, &file, r#"{"target": "https://www.rust-lang.org/learn"}"#).await;
+    assert_eq!(pasted.status, 201, "{pasted:?}");
     assert!(!processes_in(data.path()).is_empty(), "servers run somewhere else");
     let mode = fs::metadata(data.path().join("dev.json")).expect("the file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
