@@ -9,6 +9,7 @@ use crate::app;
 use crate::config::{self, Config, LogFormat};
 
 mod context;
+mod dev;
 mod domain;
 mod key;
 mod link;
@@ -29,6 +30,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run everything on this machine: private PostgreSQL and Redis, demo links, an API key
+    Dev(dev::Dev),
     /// Serve redirects and the control API
     Serve(serve::Serve),
     /// Make, show, edit and delete links
@@ -88,6 +91,7 @@ fn fail(error: &Error) -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Error> {
     let load = || Config::load(cli.config.as_deref(), &config::environment());
     match cli.command {
+        Command::Dev(dev) => dev.run(load()?).await,
         Command::Serve(serve) => serve.run(load()?).await,
         Command::Link(command) => link::run(command, &Context::open(load()?).await?).await,
         Command::Key(command) => key::run(command, &Context::open(load()?).await?).await,

@@ -301,8 +301,8 @@ impl Default for Limits {
             control_body_bytes: 64 * 1_024,
             batch_body_bytes: 8 * 1_024 * 1_024,
             request: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(60),
-            connection_age: Duration::from_secs(300),
+            keep_alive: Duration::from_mins(1),
+            connection_age: Duration::from_mins(5),
             connections_per_client: 256,
             connections: 16_384,
         }

@@ -16,10 +16,10 @@ mod postgres;
 mod process;
 mod redis;
 
-pub use place::Place;
-pub use postgres::{Durability, PostgresServer};
-pub use process::{Tied, wait_until};
-pub use redis::{RedisCluster, RedisServer};
+pub use self::place::Place;
+pub use self::postgres::{Durability, PostgresServer};
+pub use self::process::{Tied, wait_until};
+pub use self::redis::{RedisCluster, RedisServer};
 pub use rustix::process::Signal;
 
 /// Why a private server is not there.

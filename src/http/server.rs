@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -413,12 +413,10 @@ impl<S: Service> Connection<S> {
             let connection = Rc::clone(&connection);
             async move { Ok::<_, std::convert::Infallible>(connection.answer(request, client).await) }
         });
-        let mut connection = pin!(
-            http1::Builder::new()
-                .max_buf_size(header_bytes)
-                .pipeline_flush(true)
-                .serve_connection(Watched::new(stream, Rc::clone(&tracked)), service)
-        );
+        let mut connection = http1::Builder::new()
+            .max_buf_size(header_bytes)
+            .pipeline_flush(true)
+            .serve_connection(Watched::new(stream, Rc::clone(&tracked)), service);
         let mut finishing = false;
         let ended = std::future::poll_fn(|context| {
             if tracked.waker.borrow().is_none() {
@@ -428,15 +426,24 @@ impl<S: Service> Connection<S> {
                 Order::Cut => return Poll::Ready(Ok(())),
                 Order::Finish if !finishing => {
                     finishing = true;
-                    connection.as_mut().graceful_shutdown();
+                    Pin::new(&mut connection).graceful_shutdown();
                 }
                 Order::Finish | Order::Go => {}
             }
-            connection.as_mut().poll(context)
+            connection.poll_without_shutdown(context)
         })
         .await;
+        // With `pipeline_flush` hyper holds this one refusal back until more requests come.
+        let mut unsaid: &[u8] = b"";
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
+            if error.is_parse_too_large() {
+                unsaid = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
+                    Connection: close\r\nContent-Length: 0\r\n\r\n";
+            }
+        }
+        if tracked.order.get() == Order::Go {
+            connection.into_parts().io.close(unsaid).await;
         }
     }
 

@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod client;
+pub mod deployment;
 pub mod proxy;
 pub mod servers;
 pub mod wait;

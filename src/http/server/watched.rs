@@ -4,10 +4,13 @@ use std::io::{Error, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::{Phase, Tracked};
 
@@ -20,7 +23,26 @@ impl Watched {
     pub(super) fn new(stream: TcpStream, tracked: Rc<Tracked>) -> Self {
         Self { stream: TokioIo::new(stream), tracked }
     }
+
+    /// Says what is still `unsaid`, and reads what the peer still sends, within bounds, before the
+    /// stream is closed: closing it with unread bytes would reset the connection, and the last answer
+    /// might never be seen.
+    pub(super) async fn close(self, unsaid: &[u8]) {
+        let mut stream = self.stream.into_inner();
+        let rest = async {
+            stream.write_all(unsaid).await?;
+            stream.shutdown().await?;
+            tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+        };
+        if let Ok(Err(error)) = timeout(LINGER, rest).await {
+            tracing::debug!(%error, "a peer went without a word");
+        }
+    }
 }
+
+/// How long, and for how much, a closing connection lingers.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 256 * 1_024;
 
 impl Read for Watched {
     fn poll_read(

@@ -1,0 +1,80 @@
+//! What a first look needs: some links and a key for the API.
+
+use crate::cli::Error;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::auth::{ApiKey, Scope};
+use crate::link::request::NewLink;
+use crate::link::service::{self, LinkService};
+use crate::resolve::announce::Announcer;
+use crate::store::{self, Store, audit, keys};
+
+/// Who made the demo, in the audit.
+const ACTOR: &str = "waypost-dev";
+
+/// Slug, title, target, status, whether the query is forwarded.
+const LINKS: [(&str, &str, &str, i64, bool); 3] = [
+    ("hello", "A first link", "https://example.com/", 302, false),
+    ("search", "Forwards its query", "https://duckduckgo.com/?t=waypost", 302, true),
+    (
+        "moved",
+        "For good: browsers remember it",
+        "https://www.iana.org/help/example-domains",
+        301,
+        false,
+    ),
+];
+
+/// The slug that the screen shows first.
+pub(super) const FIRST: &str = "hello";
+
+/// Makes the demo links that are not there yet.
+pub(super) async fn make_links(store: &Store, config: &Config) -> Result<(), Error> {
+    let announcer = Announcer::new(store.clone(), None, None);
+    let links = LinkService::new(store.clone(), announcer, config, Clock::system());
+    for (slug, title, target, status, forward_query) in LINKS {
+        let link = NewLink {
+            slug: Some(slug.to_owned()),
+            title: Some(title.to_owned()),
+            target: Some(target.to_owned()),
+            status: Some(status),
+            forward_query: Some(forward_query),
+            tags: Some(vec!["demo".to_owned()]),
+            ..NewLink::default()
+        };
+        match links.create(ACTOR, &link).await {
+            Ok(_) | Err(service::Error::SlugTaken(_)) => {}
+            // With settings that forbid these targets there is no demo, and that is all.
+            Err(service::Error::Invalid(faults)) => {
+                tracing::warn!(slug, ?faults, "the settings do not allow this demo link");
+            }
+            Err(error) => return Err(Error::Message(format!("the demo link '{slug}': {error}"))),
+        }
+    }
+    Ok(())
+}
+
+/// The key of the last start if it still holds, else a new one that may do everything.
+pub(super) async fn api_key(store: &Store, last: Option<String>) -> Result<String, Error> {
+    if let Some(key) = last.as_deref().and_then(ApiKey::parse)
+        && let Some(stored) = keys::find(store, key.id()).await?
+        && stored.revoked_at.is_none()
+        && key.matches(&stored.secret_hash)
+    {
+        return Ok(key.expose());
+    }
+    let key = ApiKey::from_random(&rand::random());
+    let scopes = Scope::ALL.map(Scope::name);
+    let mut connection = store.connection().await?;
+    let transaction = connection.transaction().await.map_err(store::Error::from)?;
+    keys::insert(&transaction, key.id(), ACTOR, &key.secret_hash(), &scopes).await?;
+    let entry = audit::Entry {
+        actor: ACTOR,
+        action: "key.create",
+        subject: &format!("key:{}", key.id()),
+        detail: serde_json::json!({ "actor": ACTOR, "scopes": scopes }),
+    };
+    audit::record(&transaction, &entry).await?;
+    transaction.commit().await.map_err(store::Error::from)?;
+    Ok(key.expose())
+}

@@ -1,0 +1,70 @@
+//! What `waypost dev` shows once everything runs.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use super::demo::FIRST;
+
+/// The screen.
+pub(super) struct Screen<'a> {
+    pub(super) edge: SocketAddr,
+    pub(super) control: SocketAddr,
+    pub(super) api_key: &'a str,
+    /// Where the data is.
+    pub(super) data: &'a Path,
+    /// Where `dev.json` is.
+    pub(super) file: &'a Path,
+    /// What is not as usual.
+    pub(super) notes: &'a [String],
+}
+
+/// The address to open for a listener: one that listens everywhere is reached through the loopback.
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+impl fmt::Display for Screen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (edge, control) = (reachable(self.edge), reachable(self.control));
+        writeln!(f, "\n  Waypost is running. Ctrl-C stops it.\n")?;
+        for note in self.notes {
+            writeln!(f, "  Note: {note}\n")?;
+        }
+        writeln!(f, "  Open      http://{edge}/{FIRST}")?;
+        writeln!(f, "            http://{edge}/search?q=short+links\n")?;
+        writeln!(f, "  Make a link of your own, in another terminal:\n")?;
+        writeln!(f, "curl -s http://{control}/v1/links \\")?;
+        writeln!(f, "  -H 'Authorization: Bearer {}' \\", self.api_key)?;
+        writeln!(f, "  -H 'Content-Type: application/json' \\")?;
+        writeln!(f, "  -d '{{\"target\": \"https://www.rust-lang.org/learn\"}}'\n")?;
+        writeln!(f, "  API       http://{control}/openapi.json")?;
+        writeln!(f, "  Health    http://{control}/readyz")?;
+        writeln!(f, "  Metrics   http://{control}/metrics\n")?;
+        writeln!(f, "  Data      {}", self.data.display())?;
+        writeln!(f, "  Details   {}", self.file.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_screen_says_what_to_open_and_what_to_paste() {
+        let screen = Screen {
+            edge: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            control: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            api_key: "wp_key",
+            data: Path::new("/home/me/waypost/.waypost"),
+            file: Path::new("/home/me/waypost/.waypost/dev.json"),
+            notes: &["No Redis, so no second tier.".to_owned()],
+        };
+        insta::assert_snapshot!(screen, @r#""#);
+    }
+}
