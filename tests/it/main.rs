@@ -7,6 +7,7 @@ mod api;
 mod api_bad_input;
 mod coherence;
 mod command_line;
+mod dev;
 mod edge;
 mod local;
 mod migrations;
