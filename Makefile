@@ -6,6 +6,8 @@
 CARGO ?= cargo
 # What `waypost dev` is told besides, for example: make run ARGS="--edge 127.0.0.1:9000"
 ARGS ?=
+# What the benchmark is told, for example: make bench BENCH_ARGS="--rounds 3 --seconds 2"
+BENCH_ARGS ?=
 
 .PHONY: run test bench deps deps-bench fmt lint doc check
 
@@ -18,7 +20,7 @@ test: deps
 
 bench: deps deps-bench
 	$(CARGO) build --release --workspace
-	target/release/loadtest
+	target/release/loadtest $(BENCH_ARGS)
 
 deps:
 	@.ci/deps gcc postgresql redis-server setpriv
