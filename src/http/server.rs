@@ -414,8 +414,8 @@ impl<S: Service> Connection<S> {
             async move { Ok::<_, std::convert::Infallible>(connection.answer(request, client).await) }
         });
         let mut connection = http1::Builder::new()
+            // Not `pipeline_flush`: with it, what refuses a malformed request is never sent.
             .max_buf_size(header_bytes)
-            .pipeline_flush(true)
             .serve_connection(Watched::new(stream, Rc::clone(&tracked)), service);
         let mut finishing = false;
         let ended = std::future::poll_fn(|context| {
@@ -430,20 +430,14 @@ impl<S: Service> Connection<S> {
                 }
                 Order::Finish | Order::Go => {}
             }
-            connection.poll_without_shutdown(context)
+            Pin::new(&mut connection).poll(context)
         })
         .await;
-        // With `pipeline_flush` hyper holds this one refusal back until more requests come.
-        let mut unsaid: &[u8] = b"";
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
-            if error.is_parse_too_large() {
-                unsaid = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
-                    Connection: close\r\nContent-Length: 0\r\n\r\n";
-            }
         }
         if tracked.order.get() == Order::Go {
-            connection.into_parts().io.close(unsaid).await;
+            connection.into_parts().io.linger().await;
         }
     }
 

@@ -24,13 +24,12 @@ impl Watched {
         Self { stream: TokioIo::new(stream), tracked }
     }
 
-    /// Says what is still `unsaid`, and reads what the peer still sends, within bounds, before the
-    /// stream is closed: closing it with unread bytes would reset the connection, and the last answer
-    /// might never be seen.
-    pub(super) async fn close(self, unsaid: &[u8]) {
+    /// Says that all is said, and reads what the peer still sends, within bounds, before the stream is
+    /// closed: closing it with unread bytes would reset the connection, and the last answer might
+    /// never be seen.
+    pub(super) async fn linger(self) {
         let mut stream = self.stream.into_inner();
         let rest = async {
-            stream.write_all(unsaid).await?;
             stream.shutdown().await?;
             tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
         };
