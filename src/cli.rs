@@ -8,8 +8,14 @@ use clap::{Parser, Subcommand};
 use crate::app;
 use crate::config::{self, Config, LogFormat};
 
+mod context;
 mod dev;
+mod domain;
+mod key;
+mod link;
 mod serve;
+
+use context::Context;
 
 /// Short links, referral landing pages and rewards at the edge of your own domain.
 #[derive(Debug, Parser)]
@@ -28,6 +34,15 @@ enum Command {
     Dev(dev::Dev),
     /// Serve redirects and the control API
     Serve(serve::Serve),
+    /// Make, show, edit and delete links
+    #[command(subcommand)]
+    Link(link::Command),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Add and list the hosts under which links are found
+    #[command(subcommand)]
+    Domain(domain::Command),
     /// Bring the database to this version
     Migrate,
     /// Say whether the configuration is good
@@ -78,6 +93,9 @@ async fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Dev(dev) => dev.run(load()?).await,
         Command::Serve(serve) => serve.run(load()?).await,
+        Command::Link(command) => link::run(command, &Context::open(load()?).await?).await,
+        Command::Key(command) => key::run(command, &Context::open(load()?).await?).await,
+        Command::Domain(command) => domain::run(command, &Context::open(load()?).await?).await,
         Command::Migrate => migrate(&load()?).await,
         Command::CheckConfig => {
             load()?;

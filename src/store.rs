@@ -58,11 +58,19 @@ impl Error {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::TimedOut(_) => true,
-            Self::Statement(error) => error.code().is_none_or(|code| {
-                // No code at all: the connection broke. 57…: the server is stopping, or the
-                // statement's time ran out.
-                code.code().starts_with("57")
-            }),
+            Self::Statement(error) => match error.code() {
+                // 08: the connection; 40: another transaction stood in the way; 53: too little of
+                // something; 57: the server is stopping, or the statement's time ran out.
+                Some(code) => {
+                    ["08", "40", "53", "57"].iter().any(|class| code.code().starts_with(class))
+                }
+                // No code: the connection broke, or a value did not fit its column.
+                None => {
+                    error.is_closed()
+                        || std::error::Error::source(error)
+                            .is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+                }
+            },
             Self::Address(_) | Self::WrongRowCount { .. } | Self::Corrupt(..) | Self::Schema(_) => {
                 false
             }

@@ -66,19 +66,16 @@ pub(crate) fn text(body: &[u8]) -> Result<&str, Problem> {
 /// Decodes a JSON object. What is not JSON, and fields that are unknown, missing or of the wrong
 /// type, are refused with their place.
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Problem> {
-    if !text.trim_start().starts_with('{') {
-        // Asked first: a list would be taken for the fields in their order.
-        serde_json::from_str::<&RawValue>(text).map_err(|error| malformed(&error))?;
+    // Read once without a type: what is not JSON is told before what is wrong with its fields, and
+    // a list is not taken for the fields in their order.
+    let whole: &RawValue = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+    if !whole.get().starts_with('{') {
         let fault = Fault::new("", Reason::WrongType, "must be a JSON object");
         return Err(Problem::invalid_body(vec![fault]));
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let decoded = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().clone();
-        refuse(&path, error.inner())
-    })?;
-    deserializer.end().map_err(|error| malformed(&error))?;
-    Ok(decoded)
+    let mut deserializer = serde_json::Deserializer::from_str(whole.get());
+    serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| refuse(error.path(), error.inner()))
 }
 
 fn refuse(path: &Path, error: &serde_json::Error) -> Problem {

@@ -1,7 +1,332 @@
-//! To come.
-use serde_json::{Value, json};
+//! The description of the API, as OpenAPI 3.1: paths from the table of routes, schemas from the types.
 
-/// x
+use hyper::Method;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::links::{BatchResults, LinkBatch, LinkPage, LinkView};
+use super::operations::Readiness;
+use super::routes::{Handler, ROUTES, Route};
+use crate::http::problem::{Kind, ProblemBody};
+use crate::link::request::{LinkEdit, NewLink};
+
+/// What a route takes and gives.
+struct Description {
+    summary: &'static str,
+    parameters: &'static [&'static str],
+    body: Option<&'static str>,
+    answers: Answers,
+    problems: &'static [Kind],
+}
+
+/// What an answer consists of.
+#[derive(Clone, Copy)]
+enum Content {
+    /// Nothing.
+    Nothing,
+    /// Text of this type.
+    Text(&'static str),
+    /// Any JSON.
+    Json,
+    /// JSON of this schema.
+    Schema(&'static str),
+}
+
+/// The whole document.
 pub fn document() -> Value {
-    json!({})
+    let mut paths = Map::new();
+    for route in &ROUTES {
+        let item = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Value::Object(item) = item {
+            item.insert(route.method.as_str().to_ascii_lowercase(), operation(route));
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Waypost",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Short links. Refusals are problem details (RFC 9457) with a stable \
+                'type', and times are those of RFC 3339.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {
+                "api_key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "wp_<id>_<secret>, as 'waypost key create' prints it",
+                },
+            },
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let it = describe(route.handler);
+    let mut responses = Map::new();
+    for (status, description, content) in it.answers {
+        responses.insert(status.to_string(), answer(description, *content));
+    }
+    let mut problems = it.problems.to_vec();
+    if route.scope.is_some() {
+        problems.extend([Kind::Unauthorized, Kind::Forbidden, Kind::Unavailable]);
+    }
+    for kind in problems {
+        let status = kind.status();
+        let types = format!("`{}`", kind.type_uri());
+        let known = responses.get_mut(status.as_str());
+        if let Some(Value::String(text)) = known.and_then(|it| it.get_mut("description")) {
+            *text = format!("{text}, {types}");
+        } else {
+            let refusal = json!({
+                "description": types,
+                "content": { "application/problem+json": { "schema": reference("Problem") } },
+            });
+            responses.insert(status.as_str().to_owned(), refusal);
+        }
+    }
+    let parameters: Vec<Value> = it.parameters.iter().map(|name| parameter(name)).collect();
+    let mut operation = json!({
+        "operationId": format!("{:?}", route.handler),
+        "summary": it.summary,
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if let Value::Object(operation) = &mut operation {
+        if let Some(schema) = it.body {
+            let content_type = if route.method == Method::PATCH {
+                "application/merge-patch+json"
+            } else {
+                "application/json"
+            };
+            let content = json!({ content_type: { "schema": reference(schema) } });
+            operation
+                .insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
+        }
+        if let Some(scope) = route.scope {
+            operation.insert("security".to_owned(), json!([{ "api_key": [scope.name()] }]));
+        }
+    }
+    operation
+}
+
+fn answer(description: &str, content: Content) -> Value {
+    let content = match content {
+        Content::Nothing => return json!({ "description": description }),
+        Content::Text(content_type) => json!({ content_type: { "schema": { "type": "string" } } }),
+        Content::Json => json!({ "application/json": { "schema": { "type": "object" } } }),
+        Content::Schema(name) => json!({ "application/json": { "schema": reference(name) } }),
+    };
+    json!({ "description": description, "content": content })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+/// The parameters that routes have, each described once.
+fn parameter(name: &str) -> Value {
+    let (place, description, schema) = match name {
+        "slug" => ("path", "The link's slug; a '/' in it as %2F", json!({ "type": "string" })),
+        "domain" => ("query", "The host of the link's domain", json!({ "type": "string" })),
+        "q" => {
+            let description = "Only links with this text in slug, target or title";
+            ("query", description, json!({ "type": "string" }))
+        }
+        "tag" => {
+            let description = "Only links with this tag; given several times, with all of them";
+            ("query", description, json!({ "type": "array", "items": { "type": "string" } }))
+        }
+        "limit" => {
+            let schema = json!({ "type": "integer", "minimum": 1, "maximum": 200, "default": 50 });
+            ("query", "How many links a page has", schema)
+        }
+        "cursor" => ("query", "The next_cursor of the page before", json!({ "type": "string" })),
+        _ => {
+            let description = "The same request, sent again with the same key within a day, is \
+                               answered the same and done once";
+            ("header", description, json!({ "type": "string", "minLength": 1, "maxLength": 255 }))
+        }
+    };
+    json!({
+        "name": name, "in": place, "required": place == "path", "description": description,
+        "schema": schema,
+    })
+}
+
+const BODY_PROBLEMS: [Kind; 4] =
+    [Kind::MalformedBody, Kind::InvalidBody, Kind::BodyTooLarge, Kind::UnsupportedMediaType];
+const CREATE_PROBLEMS: [Kind; 8] = [
+    Kind::MalformedBody,
+    Kind::InvalidBody,
+    Kind::BodyTooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::InvalidHeader,
+    Kind::RequestInFlight,
+    Kind::IdempotencyKeyReused,
+    Kind::SlugTaken,
+];
+const EDIT_PROBLEMS: [Kind; 6] = {
+    let [malformed, invalid, large, media] = BODY_PROBLEMS;
+    [malformed, invalid, large, media, Kind::NotFound, Kind::InvalidQuery]
+};
+
+fn describe(handler: Handler) -> Description {
+    match handler {
+        Handler::CreateLink => making(
+            "Makes a link",
+            "NewLink",
+            &[
+                (201, "The new link; Location says where it is", Content::Schema("Link")),
+                (200, "An existing link, with 'reuse'", Content::Schema("Link")),
+            ],
+        ),
+        Handler::CreateLinks => making(
+            "Makes up to 10,000 links",
+            "LinkBatch",
+            &[(200, "A result for each link", Content::Schema("BatchResults"))],
+        ),
+        Handler::ListLinks => Description {
+            parameters: &["q", "tag", "domain", "limit", "cursor"],
+            ..one_link(
+                "Lists links, newest first",
+                &[(200, "A page of links", Content::Schema("LinkPage"))],
+            )
+        },
+        Handler::GetLink => one_link("Shows a link", &[(200, "The link", Content::Schema("Link"))]),
+        Handler::EditLink => Description {
+            body: Some("LinkEdit"),
+            problems: &EDIT_PROBLEMS,
+            ..one_link("Edits a link", &[(200, "The link as it now is", Content::Schema("Link"))])
+        },
+        Handler::DeleteLink => {
+            one_link("Deletes a link", &[(204, "It is deleted", Content::Nothing)])
+        }
+        Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
+        Handler::Metrics => open(
+            "Shows the figures of the process",
+            &[(200, "The text format of Prometheus", Content::Text("text/plain"))],
+        ),
+        Handler::Health => {
+            open("Says that the process runs", &[(200, "It does", Content::Text("text/plain"))])
+        }
+        Handler::Ready => open(
+            "Says whether requests should come here, and what is degraded",
+            &[
+                (200, "They should", Content::Schema("Readiness")),
+                (503, "They should not: the process is stopping", Content::Schema("Readiness")),
+            ],
+        ),
+    }
+}
+
+type Answers = &'static [(u16, &'static str, Content)];
+
+/// A route that makes links.
+fn making(summary: &'static str, body: &'static str, answers: Answers) -> Description {
+    Description {
+        summary,
+        parameters: &["Idempotency-Key"],
+        body: Some(body),
+        answers,
+        problems: &CREATE_PROBLEMS,
+    }
+}
+
+/// A route that is about links that are there.
+fn one_link(summary: &'static str, answers: Answers) -> Description {
+    Description {
+        summary,
+        parameters: &["slug", "domain"],
+        body: None,
+        answers,
+        problems: &[Kind::NotFound, Kind::InvalidQuery],
+    }
+}
+
+/// A route that anybody may ask, and that takes nothing.
+fn open(summary: &'static str, answers: Answers) -> Description {
+    Description { summary, parameters: &[], body: None, answers, problems: &[] }
+}
+
+/// The schemas of all types that bodies have.
+fn schemas() -> Map<String, Value> {
+    let mut schemas = Vec::new();
+    add::<NewLink>(&mut schemas);
+    add::<LinkEdit>(&mut schemas);
+    add::<LinkView>(&mut schemas);
+    add::<LinkBatch>(&mut schemas);
+    add::<BatchResults>(&mut schemas);
+    add::<LinkPage>(&mut schemas);
+    add::<ProblemBody>(&mut schemas);
+    add::<Readiness>(&mut schemas);
+    schemas
+        .into_iter()
+        .map(|(name, schema)| (name, serde_json::to_value(schema).expect("a schema is JSON")))
+        .collect()
+}
+
+type Schemas = Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>;
+
+fn add<T: ToSchema>(schemas: &mut Schemas) {
+    schemas.push((T::name().into_owned(), T::schema()));
+    T::schemas(schemas);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn part<'a>(document: &'a Value, pointer: &str) -> &'a Value {
+        document.pointer(pointer).unwrap_or(&Value::Null)
+    }
+
+    #[test]
+    fn every_route_is_in_the_document_and_nothing_else() {
+        let document = document();
+        let described: BTreeSet<(String, String)> = part(&document, "/paths")
+            .as_object()
+            .expect("paths")
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().expect("an item").keys();
+                methods.map(|method| (path.clone(), method.to_ascii_uppercase()))
+            })
+            .collect();
+        let routes = ROUTES.iter().map(|it| (it.path.to_owned(), it.method.to_string())).collect();
+        assert_eq!(described, routes);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = document();
+        let text = document.to_string();
+        for rest in text.split("#/components/schemas/").skip(1) {
+            let name = rest.split('"').next().expect("the end of a string");
+            let schema = part(&document, &format!("/components/schemas/{name}"));
+            assert!(schema.is_object(), "no schema {name}");
+        }
+    }
+
+    #[test]
+    fn every_parameter_of_a_path_is_described() {
+        for route in &ROUTES {
+            let parameters = describe(route.handler).parameters;
+            assert_eq!(route.path.contains("{slug}"), parameters.contains(&"slug"));
+        }
+    }
+
+    #[test]
+    fn schemas_are_strict_and_know_what_is_required() {
+        let document = document();
+        let of = |pointer: &str| part(&document, &format!("/components/schemas/{pointer}")).clone();
+        assert_eq!(of("NewLink/additionalProperties"), json!(false));
+        assert_eq!(of("NewLink/required"), json!(["target"]));
+        assert_eq!(of("NewLink/properties/target/format"), json!("uri"));
+        assert_eq!(of("LinkEdit/properties/slug"), Value::Null);
+    }
 }

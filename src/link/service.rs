@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 use super::fault::Fault;
 use super::model::{Domain, Link};
 use super::request::{LinkEdit, NewLink};
-use super::rules::Rules;
+use super::rules::{LONGEST_SLUG, Rules};
 use super::target::TargetRules;
 use super::{LinkId, LinkKey};
 use crate::clock::Clock;
@@ -185,7 +185,7 @@ impl LinkService {
     pub async fn get(&self, host: Option<&str>, slug: &str) -> Result<Link, Error> {
         let domains = domains::list(&self.store).await?;
         let domain = self.domain(host, &domains)?;
-        let found = links::find(&self.store, domain.id, &domain.fold(slug)).await?;
+        let found = links::find(&self.store, domain.id, &stored(domain, slug)?).await?;
         found.ok_or_else(|| Error::NotFound(slug.to_owned()))
     }
 
@@ -201,7 +201,7 @@ impl LinkService {
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         let domains = domains::all(&transaction).await?;
         let domain = self.domain(host, &domains)?;
-        let before = links::find_for_change(&transaction, domain.id, &domain.fold(slug))
+        let before = links::find_for_change(&transaction, domain.id, &stored(domain, slug)?)
             .await?
             .ok_or_else(|| Error::NotFound(slug.to_owned()))?;
         let wanted = self.rules.judge_edit(&before, edit, &domains).map_err(Error::Invalid)?;
@@ -223,7 +223,7 @@ impl LinkService {
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         let domains = domains::all(&transaction).await?;
         let domain = self.domain(host, &domains)?;
-        let gone = links::delete(&transaction, domain.id, &domain.fold(slug))
+        let gone = links::delete(&transaction, domain.id, &stored(domain, slug)?)
             .await?
             .ok_or_else(|| Error::NotFound(slug.to_owned()))?;
         let subject = format!("link:{}", gone.key());
@@ -279,6 +279,14 @@ impl LinkService {
         };
         Ok(self.slugs.get_or_try_init(make).await?)
     }
+}
+
+/// A slug as it would be stored. What could not be stored cannot be found either.
+fn stored(domain: &Domain, slug: &str) -> Result<String, Error> {
+    if slug.len() > LONGEST_SLUG || !slug.is_ascii() || slug.contains(|c: char| c.is_control()) {
+        return Err(Error::NotFound(slug.chars().take(LONGEST_SLUG).collect()));
+    }
+    Ok(domain.fold(slug))
 }
 
 fn new_keys<'a>(made: impl IntoIterator<Item = &'a Made>) -> Vec<LinkKey> {

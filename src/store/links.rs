@@ -19,7 +19,7 @@ pub async fn next_positions(
     let count = i64::try_from(count).expect("fits");
     let rows = transaction
         .query(
-            "SELECT nextval('slug_position') FROM generate_series(1, $1 /* count */)
+            "SELECT nextval('slug_position') FROM generate_series(1, $1::bigint /* count */)
              /* next_positions */",
             &[&count],
         )

@@ -3,7 +3,10 @@
 
 pub mod support;
 
+mod api;
+mod api_bad_input;
 mod coherence;
+mod command_line;
 mod edge;
 mod local;
 mod migrations;

@@ -11,6 +11,7 @@
 //!
 //! Everything ends with the test, and at the latest with the test process, however it ends.
 
+pub mod api;
 pub mod client;
 pub mod deployment;
 pub mod proxy;
@@ -18,6 +19,7 @@ pub mod servers;
 pub mod wait;
 pub mod waypost;
 
+pub use api::TestApi;
 pub use client::{Answer, Client, get, raw, send};
 pub use proxy::{Endpoint, Proxy, Traffic};
 pub use servers::{TestCluster, TestDatabase, TestPostgres, TestRedis, store};

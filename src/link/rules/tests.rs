@@ -29,6 +29,7 @@ fn pairs(faults: Vec<Fault>) -> Vec<(String, Reason)> {
     faults.into_iter().map(|fault| (fault.pointer, fault.reason)).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "fields of a request are optional")]
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }

@@ -22,9 +22,7 @@ pub(super) async fn make(
     let leaders = leaders(drafts);
     let mut making = Making::default();
     for (place, draft) in drafts.iter().enumerate() {
-        let is_found = found.get(&place).is_some();
-        let follows = leaders.get(&place).is_some();
-        if !is_found && !follows {
+        if !found.contains_key(&place) && !leaders.contains_key(&place) {
             making.want(place, draft);
         }
     }

@@ -1,0 +1,68 @@
+//! What commands work with: the database itself, by the same services as the API.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Error;
+use crate::app;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::link::service::LinkService;
+use crate::metrics::Metrics;
+use crate::resolve::announce::Announcer;
+use crate::store::{Error as StoreError, Store, Transaction, audit, migrate};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The settings.
+    pub(crate) config: Config,
+    /// The database.
+    pub(crate) store: Store,
+    /// What time it is.
+    pub(crate) clock: Clock,
+    /// How running processes hear of changes.
+    pub(crate) announcer: Announcer,
+}
+
+impl Context {
+    /// Opens the database of these settings; it must be of this version.
+    pub(crate) async fn open(config: Config) -> Result<Self, Error> {
+        let store = app::store(&config)?;
+        migrate::check(&store).await?;
+        let shared = app::shared(&config, &Arc::new(Metrics::new()))?;
+        let announcer = Announcer::new(store.clone(), None, shared);
+        Ok(Self { config, store, clock: Clock::system(), announcer })
+    }
+
+    /// Links.
+    pub(crate) fn links(&self) -> LinkService {
+        let (store, announcer) = (self.store.clone(), self.announcer.clone());
+        LinkService::new(store, announcer, &self.config, self.clock.clone())
+    }
+
+    /// Records in the audit what the user of this command did.
+    pub(crate) async fn record(
+        &self,
+        transaction: &Transaction<'_>,
+        action: &'static str,
+        subject: &str,
+        detail: Value,
+    ) -> Result<(), StoreError> {
+        let actor = actor();
+        audit::record(transaction, &audit::Entry { actor: &actor, action, subject, detail }).await
+    }
+}
+
+/// Who runs this command, for the audit: `cli:` and the name of the Unix user, or its number.
+pub(crate) fn actor() -> String {
+    let user = rustix::process::getuid().as_raw().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = accounts.lines().find_map(|account| {
+        let mut fields = account.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == user).then(|| name.to_owned())
+    });
+    format!("cli:{}", name.unwrap_or(user))
+}

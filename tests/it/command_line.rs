@@ -1,0 +1,87 @@
+//! The command line does what the API does.
+
+use crate::support::{TestDatabase, Waypost};
+
+/// Runs a command on a database: whether it succeeded, and what it printed.
+async fn run(database: &TestDatabase, arguments: &[&str]) -> (bool, String) {
+    let environment = [
+        ("DATABASE_URL", database.url()),
+        ("WAYPOST_EDGE__PUBLIC_URL", "https://go.example/".to_owned()),
+    ];
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let (code, output) = Waypost::run(arguments, &environment).await;
+    (code == Some(0), output.trim_end().to_owned())
+}
+
+#[tokio::test]
+async fn a_link_is_made_shown_edited_listed_and_deleted() {
+    let database = TestDatabase::new().await;
+    let made = run(
+        &database,
+        &["link", "create", "https://example.com", "--slug", "one", "--tag", "a", "--title", "One"],
+    );
+    assert_eq!(made.await, (true, "https://go.example/one".to_owned()));
+    let (good, shown) = run(&database, &["link", "get", "one", "--json"]).await;
+    let link: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    assert!(good);
+    assert_eq!(link.get("target"), Some(&"https://example.com/".into()));
+    let edit =
+        ["link", "edit", "one", "--status", "301", "--clear", "title", "--disable", "--tag", "b"];
+    let (good, shown) = run(&database, &edit).await;
+    assert!(
+        good && shown.contains("  status: 301") && shown.contains("  disabled: true"),
+        "{shown}"
+    );
+    assert!(!shown.contains("title") && shown.contains("  tags: [\"b\"]"), "{shown}");
+    let (good, listed) = run(&database, &["link", "list", "--tag", "b"]).await;
+    let expected = "https://go.example/one  https://example.com/  0 clicks  (disabled)";
+    assert_eq!((good, listed.as_str()), (true, expected));
+    assert_eq!(run(&database, &["link", "delete", "one"]).await, (true, "deleted one".to_owned()));
+    let gone = run(&database, &["link", "get", "one"]).await;
+    assert_eq!(gone, (false, "waypost: there is no link 'one'".to_owned()));
+}
+
+#[tokio::test]
+async fn bad_options_are_named() {
+    let database = TestDatabase::new().await;
+    let bad = ["link", "create", "javascript:x", "--slug", "api", "--cache-seconds", "-1"];
+    let (good, said) = run(&database, &bad).await;
+    assert!(!good && said.contains("unexpected argument '-1'"), "{said}");
+    let bad = ["link", "create", "javascript:x", "--slug", "api", "--status", "200"];
+    let (good, said) = run(&database, &bad).await;
+    assert!(!good, "{said}");
+    for part in ["--slug is a reserved word", "target the scheme 'javascript'", "--status 200 is"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_made_listed_and_revoked() {
+    let database = TestDatabase::new().await;
+    let create = ["key", "create", "--actor", "shop", "--scope", "links", "--scope", "rewards"];
+    let (good, key) = run(&database, &create).await;
+    assert!(good && key.starts_with("wp_") && key.len() == 59, "{key}");
+    let id = key.split('_').nth(1).expect("an id");
+    let (_, listed) = run(&database, &["key", "list"]).await;
+    assert!(listed.starts_with(id) && listed.ends_with("holds  links,rewards  shop"), "{listed}");
+    assert_eq!(run(&database, &["key", "revoke", id]).await, (true, format!("revoked {id}")));
+    assert!(!run(&database, &["key", "revoke", id]).await.0);
+    assert!(run(&database, &["key", "list"]).await.1.contains("  revoked "));
+    assert!(!run(&database, &["key", "create", "--actor", "x", "--scope", "all"]).await.0);
+}
+
+#[tokio::test]
+async fn a_domain_is_added_once_and_takes_links() {
+    let database = TestDatabase::new().await;
+    let add = ["domain", "add", "Links.Example", "--case-insensitive"];
+    assert_eq!(run(&database, &add).await, (true, "added links.example".to_owned()));
+    assert!(!run(&database, &add).await.0);
+    for bad in ["go.example", "a:80", "https://a.example", "127.0.0.1", ""] {
+        assert!(!run(&database, &["domain", "add", bad]).await.0, "{bad}");
+    }
+    let listed = run(&database, &["domain", "list"]).await.1;
+    assert_eq!(listed, "go.example  (default)\nlinks.example  (case-insensitive)");
+    let create =
+        ["link", "create", "https://example.com", "--slug", "A", "--domain", "links.example"];
+    assert_eq!(run(&database, &create).await, (true, "https://links.example/a".to_owned()));
+}

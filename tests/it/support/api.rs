@@ -1,0 +1,131 @@
+//! The API without a listener, on a database of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use serde_json::Value;
+use waypost::api::Api;
+use waypost::api::operations::{Check, Operations, Readiness, ReadinessStatus};
+use waypost::clock::{Clock, UnixMillis};
+use waypost::config::Config;
+use waypost::http::auth::ApiKey;
+use waypost::link::service::LinkService;
+use waypost::resolve::announce::Announcer;
+use waypost::store::{Store, keys};
+
+use super::{Answer, TestDatabase, TestPostgres};
+
+/// 2030-01-01T00:00:00Z.
+pub const NOW: UnixMillis = UnixMillis(1_893_456_000_000);
+
+/// An API, and a key for it.
+pub struct TestApi {
+    /// What it works on.
+    pub database: TestDatabase,
+    /// The key with the scope `links`.
+    pub key: String,
+    store: Store,
+    api: Arc<Api>,
+}
+
+struct NoOperations;
+
+impl Operations for NoOperations {
+    fn metrics_text(&self) -> String {
+        "waypost_up 1\n".to_owned()
+    }
+
+    fn readiness(&self) -> Readiness {
+        let checks = BTreeMap::from([("redis", Check::down("not configured"))]);
+        Readiness { status: ReadinessStatus::Draining, checks }
+    }
+}
+
+impl TestApi {
+    /// An API at `https://go.example/`, with the settings that `change` makes.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let database = TestDatabase::new().await;
+        let store = database.store();
+        Self::assemble(database, store, change).await
+    }
+
+    /// The same on the database of a server of its own, which the test may stop.
+    pub async fn on(postgres: &TestPostgres) -> Self {
+        Self::assemble(TestDatabase::new().await, postgres.store(), |_| {}).await
+    }
+
+    async fn assemble(
+        database: TestDatabase,
+        store: Store,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = Config::default();
+        config.edge.public_url = "https://go.example/".parse().expect("a URL");
+        change(&mut config);
+        let announcer = Announcer::new(store.clone(), None, None);
+        let clock = Clock::by_hand(NOW);
+        let links = Arc::new(LinkService::new(store.clone(), announcer, &config, clock));
+        let api = Arc::new(Api::new(store.clone(), links, Arc::new(NoOperations), &config));
+        let mut test = Self { database, store, key: String::new(), api };
+        test.key = test.add_key("tester", &["links"]).await;
+        test
+    }
+
+    /// An API with the usual settings.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A new key.
+    pub async fn add_key(&self, actor: &str, scopes: &[&str]) -> String {
+        let mut random = [0; 40];
+        rand::fill(&mut random);
+        let key = ApiKey::from_random(&random);
+        let mut connection = self.store.connection().await.expect("a connection");
+        let transaction = connection.transaction().await.expect("a transaction");
+        keys::insert(&transaction, key.id(), actor, &key.secret_hash(), scopes)
+            .await
+            .expect("a new key");
+        transaction.commit().await.expect("committed");
+        key.expose()
+    }
+
+    /// Sends a request with these headers and no others.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a request");
+        let (head, body) = self.api.handle(request).await.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
+    /// Sends a request with the key and, if there is a body, its type.
+    pub async fn call(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
+        let authorization = format!("Bearer {}", self.key);
+        let headers =
+            [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        self.send(method, path, &headers, body).await
+    }
+
+    /// `POST /v1/links`.
+    pub async fn create(&self, body: &Value) -> Answer {
+        self.call("POST", "/v1/links", body.to_string()).await
+    }
+
+    /// The one number that a query gives.
+    pub async fn count(&self, query: &str) -> i64 {
+        self.database.connect().await.query_one(query, &[]).await.expect("a row").get(0)
+    }
+}
