@@ -17,7 +17,7 @@ run: deps
 	@exec $(TARGET)/release/waypost dev $(ARGS)
 
 test: deps
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --all-targets
 
 bench: deps deps-bench
 	$(CARGO) build --release --workspace

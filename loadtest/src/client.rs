@@ -37,15 +37,15 @@ impl Connection {
         self.exchange(&request)
     }
 
-    /// `GET path`, with all that a browser sends along.
-    pub(crate) fn get_as_browser(&mut self, path: &str) -> std::io::Result<Answer> {
+    /// Sends `GET path` with all that a browser sends along, and does not wait for the answer.
+    pub(crate) fn ask_as_browser(&mut self, path: &str) -> std::io::Result<()> {
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
         for header in BROWSER.lines() {
             request.push_str(header);
             request.push_str("\r\n");
         }
         request.push_str("\r\n");
-        self.exchange(&request)
+        self.stream.get_mut().write_all(request.as_bytes())
     }
 
     /// `POST path` with a JSON body and an API key.
@@ -61,6 +61,11 @@ impl Connection {
 
     fn exchange(&mut self, request: &str) -> std::io::Result<Answer> {
         self.stream.get_mut().write_all(request.as_bytes())?;
+        self.answer()
+    }
+
+    /// Waits for the answer to what was asked last.
+    pub(crate) fn answer(&mut self) -> std::io::Result<Answer> {
         let status_line = self.line()?;
         let status = status_line
             .split(' ')

@@ -8,6 +8,7 @@ use crate::client::Connection;
 use crate::corpus::{self, Link};
 use crate::peers::{self, Peer, Place};
 use crate::process::find;
+use crate::wrk::CONNECTIONS;
 use crate::{Error, Options, Part, bench, say};
 
 /// What callgrind counted for one server.
@@ -22,8 +23,8 @@ pub(crate) struct Counted {
 /// Few enough that the slowed-down server takes them in one batch in time.
 const LINKS: usize = 1_000;
 /// Requests of the two counts; the difference leaves out what does not depend on their number.
-const FEW: u32 = 2_000;
-const MANY: u32 = 12_000;
+const FEW: u32 = 32 * CONNECTIONS;
+const MANY: u32 = 192 * CONNECTIONS;
 
 /// Counts for the bare server and for Waypost.
 pub(crate) fn count(options: &Options) -> Result<Vec<Counted>, Error> {
@@ -57,11 +58,20 @@ fn of(server: &Peer, place: Place<'_>, links: &[Link]) -> Result<Counted, Error>
 
 fn send(server: &Peer, links: &[Link], requests: u32) -> Result<(), Error> {
     let ask = || {
-        let mut connection = Connection::open(server.address)?;
-        for (_, link) in (0..requests).zip(links.iter().cycle()) {
-            let answer = connection.get_as_browser(&format!("/{}", link.slug))?;
-            if answer.status != 302 {
-                return Ok(Some(answer.status));
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(Connection::open(server.address)?);
+        }
+        let mut links = links.iter().cycle();
+        for _ in 0..requests / CONNECTIONS {
+            for (connection, link) in connections.iter_mut().zip(&mut links) {
+                connection.ask_as_browser(&format!("/{}", link.slug))?;
+            }
+            for connection in &mut connections {
+                let answer = connection.answer()?;
+                if answer.status != 302 {
+                    return Ok(Some(answer.status));
+                }
             }
         }
         std::io::Result::Ok(None)

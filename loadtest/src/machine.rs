@@ -104,8 +104,8 @@ impl CpuTimes {
                 .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         };
         let cores = text.lines().filter(is_core).map(core_times).collect();
-        let others = others().map_err(Error::io("list the processes"))?;
-        Ok(Self { cores, others })
+        let processes = Processes::read().map_err(Error::io("list the processes"))?;
+        Ok(Self { cores, others: processes.others() })
     }
 
     /// The share of the time since `earlier` that `core` was busy.
@@ -140,28 +140,45 @@ struct Usage {
     ticks: f64,
 }
 
-/// The time of all processes that do not descend from this one.
-fn others() -> std::io::Result<f64> {
-    let mut processes = HashMap::new();
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let id = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        // A process may be gone by now; its parent has its time then.
-        let usage = read_to_string(entry.path().join("stat")).ok().as_deref().and_then(usage);
-        if let (Some(id), Some(usage)) = (id, usage) {
-            processes.insert(id, usage);
+/// All processes by their ids.
+pub(crate) struct Processes(HashMap<u32, Usage>);
+
+impl Processes {
+    /// Those that run now.
+    pub(crate) fn read() -> std::io::Result<Self> {
+        let mut processes = HashMap::new();
+        for entry in std::fs::read_dir("/proc")?.flatten() {
+            let id = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+            // A process may be gone by now; its parent has its time then.
+            let usage = read_to_string(entry.path().join("stat")).ok().as_deref().and_then(usage);
+            if let (Some(id), Some(usage)) = (id, usage) {
+                processes.insert(id, usage);
+            }
+        }
+        Ok(Self(processes))
+    }
+
+    fn descends(&self, mut id: u32, ancestor: u32) -> bool {
+        loop {
+            match self.0.get(&id) {
+                _ if id == ancestor => return true,
+                Some(usage) if usage.parent != id => id = usage.parent,
+                Some(_) | None => return false,
+            }
         }
     }
-    let here = std::process::id();
-    let descends = |mut id: u32| loop {
-        if id == here {
-            return true;
-        }
-        match processes.get(&id) {
-            Some(usage) if usage.parent != id => id = usage.parent,
-            Some(_) | None => return false,
-        }
-    };
-    Ok(processes.iter().filter(|(id, _)| !descends(**id)).map(|(_, usage)| usage.ticks).sum())
+
+    /// The process itself, its children, and theirs.
+    pub(crate) fn below(&self, ancestor: u32) -> impl Iterator<Item = u32> {
+        self.0.keys().copied().filter(move |id| self.descends(*id, ancestor))
+    }
+
+    /// The time of all processes that do not descend from this one.
+    fn others(&self) -> f64 {
+        let here = std::process::id();
+        let others = self.0.iter().filter(|(id, _)| !self.descends(**id, here));
+        others.map(|(_, usage)| usage.ticks).sum()
+    }
 }
 
 /// Reads `/proc/<id>/stat`: after the name in brackets come the state, the parent, nine fields that do

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Connection;
 use crate::corpus::Link;
+use crate::machine::Processes;
 use crate::process::{Process, find, free_address, pinned};
 use crate::{Beside, Error, Options};
 
@@ -134,7 +135,7 @@ pub(crate) fn waypost(options: &Options, place: Place<'_>, links: &[Link]) -> Re
     fill(&found, links)
         .map_err(|error| Error::broken("waypost", format!("{error}\n{}", process.last_words())))?;
     if options.stores == Beside::Generator {
-        move_stores(options.generator_core, &data)?;
+        move_stores(options.generator_core, process.id())?;
     }
     Ok(Peer {
         name: "Waypost",
@@ -204,21 +205,17 @@ fn fill(waypost: &Whereabouts, links: &[Link]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Moves the servers that run in `data` (PostgreSQL, Redis) to another core. Waypost itself, which
-/// may run there too, stays: it is known by its name.
-fn move_stores(core: usize, data: &Path) -> Result<(), Error> {
-    let entries = fs::read_dir("/proc").map_err(Error::io("list the processes"))?;
+/// Moves the PostgreSQL and the Redis that Waypost started to another core.
+fn move_stores(core: usize, waypost: u32) -> Result<(), Error> {
+    let processes = Processes::read().map_err(Error::io("list the processes"))?;
     let mut moved = 0;
-    for entry in entries.flatten() {
-        let place = entry.path();
-        let runs_there = fs::read_link(place.join("cwd")).is_ok_and(|cwd| cwd.starts_with(data));
-        let name = fs::read_to_string(place.join("comm")).unwrap_or_default();
-        if !runs_there || !(name.starts_with("postgres") || name.starts_with("redis")) {
+    for id in processes.below(waypost) {
+        let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+        if !(name.starts_with("postgres") || name.starts_with("redis")) {
             continue;
         }
         let status = Command::new("taskset")
-            .args(["-a", "-c", "-p", &core.to_string()])
-            .arg(entry.file_name())
+            .args(["-a", "-c", "-p", &core.to_string(), &id.to_string()])
             .output()
             .map_err(Error::io("run taskset"))?
             .status;

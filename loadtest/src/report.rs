@@ -217,8 +217,8 @@ fn write_memory(f: &mut fmt::Formatter<'_>, memory: &Memory) -> fmt::Result {
 fn write_instructions(f: &mut fmt::Formatter<'_>, counted: &[Counted]) -> fmt::Result {
     writeln!(
         f,
-        "\n## Instructions per request\n\nCounted by callgrind in the server's process: one \
-         keep-alive connection, a browser's headers, warm caches.\n\n\
+        "\n## Instructions per request\n\nCounted by callgrind in the server's process: {CONNECTIONS} \
+         keep-alive connections, a browser's headers, warm caches.\n\n\
          | server | instructions |\n|---|---:|"
     )?;
     for server in counted {
