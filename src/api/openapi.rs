@@ -264,8 +264,24 @@ fn schemas() -> Map<String, Value> {
     add::<Readiness>(&mut schemas);
     schemas
         .into_iter()
-        .map(|(name, schema)| (name, serde_json::to_value(schema).expect("a schema is JSON")))
+        .map(|(name, schema)| {
+            let mut schema = serde_json::to_value(schema).expect("a schema is JSON");
+            remove_null_defaults(&mut schema);
+            (name, schema)
+        })
         .collect()
+}
+
+/// Takes away what `#[serde(default)]` left: that a field may be absent does not mean that it is null
+/// then. In an edit null clears a field, and a client that fills in defaults would clear them all.
+fn remove_null_defaults(schema: &mut Value) {
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        for property in properties.values_mut().filter_map(Value::as_object_mut) {
+            if property.get("default") == Some(&Value::Null) {
+                property.remove("default");
+            }
+        }
+    }
 }
 
 type Schemas = Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>;
@@ -328,5 +344,8 @@ mod tests {
         assert_eq!(of("NewLink/required"), json!(["target"]));
         assert_eq!(of("NewLink/properties/target/format"), json!("uri"));
         assert_eq!(of("LinkEdit/properties/slug"), Value::Null);
+        // A field that is left out is not one that is null: that would clear it.
+        assert_eq!(of("LinkEdit/properties/title/type"), json!(["string", "null"]));
+        assert!(!document.to_string().contains(r#""default":null"#));
     }
 }
