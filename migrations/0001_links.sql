@@ -25,7 +25,8 @@ CREATE SEQUENCE slug_position MINVALUE 0 START WITH 0 CACHE 32;
 -- One sequence for the versions of all links: of two versions of one slug the later is always the
 -- greater, even when the link was deleted and made again in between.
 CREATE SEQUENCE link_version;
-CREATE SEQUENCE link_id CACHE 32;
+-- Lists are ordered by it, newest first: no cache, or each connection would hand out numbers of its own.
+CREATE SEQUENCE link_id;
 
 -- Keyed by (domain, slug), so that the table can be distributed by slug.
 CREATE TABLE link (

@@ -239,6 +239,28 @@ async fn a_list_is_newest_first_searched_and_paged() {
 }
 
 #[tokio::test]
+async fn the_newest_is_first_whichever_connection_made_it() {
+    let api = TestApi::new().await;
+    let create = async |slug: String| {
+        let answer = api.create(&json!({ "target": "https://example.com/", "slug": slug })).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+    };
+    // At the same time, so that several connections are opened; then one after the other on all.
+    futures_util::future::join_all((0..8).map(|number| create(format!("early{number}")))).await;
+    for number in 0..8 {
+        create(format!("late{number}")).await;
+    }
+    let page = api.call("GET", "/v1/links?limit=8", "").await.json();
+    let slugs: Vec<&str> = page["links"]
+        .as_array()
+        .expect("links")
+        .iter()
+        .filter_map(|it| it["slug"].as_str())
+        .collect();
+    assert_eq!(slugs.join(" "), "late7 late6 late5 late4 late3 late2 late1 late0");
+}
+
+#[tokio::test]
 async fn domains_keep_their_links_apart_and_fold_them_if_they_say_so() {
     let api = TestApi::with(|config| config.links.slashes = true).await;
     let insert = "INSERT INTO domain (host, case_insensitive) VALUES ('links.example', true)";
