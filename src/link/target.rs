@@ -20,6 +20,7 @@ pub struct TargetRules {
     blocked_hosts: Vec<String>,
     own_host: String,
     own_port: Option<u16>,
+    own_is_loopback: bool,
 }
 
 impl TargetRules {
@@ -36,8 +37,9 @@ impl TargetRules {
             schemes: schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect(),
             allowed_hosts: hosts(allowed_hosts),
             blocked_hosts: hosts(blocked_hosts),
-            own_host: public_url.host_str().map(without_dot).unwrap_or_default(),
+            own_host: host_of(public_url),
             own_port: public_url.port_or_known_default(),
+            own_is_loopback: is_loopback(&host_of(public_url)),
         }
     }
 
@@ -93,11 +95,11 @@ impl TargetRules {
 
     fn judge_host(&self, pointer: &str, url: &Url, own_hosts: &HashSet<&str>) -> Result<(), Fault> {
         let fault = |reason, detail: String| Err(Fault::new(pointer, reason, detail));
-        let host = url.host_str().map(without_dot).unwrap_or_default();
+        let host = host_of(url);
         let port = url.port_or_known_default();
+        let is_default = host == self.own_host || (self.own_is_loopback && is_loopback(&host));
         if matches!(url.scheme(), "http" | "https")
-            && (own_hosts.contains(host.as_str())
-                || (host == self.own_host && same_port(port, self.own_port)))
+            && (own_hosts.contains(host.as_str()) || (is_default && same_port(port, self.own_port)))
         {
             let detail = format!("'{host}' is this service: the link would lead back to us");
             return fault(Reason::Loop, detail);
@@ -113,6 +115,29 @@ impl TargetRules {
             return fault(Reason::HostNotAllowed, detail);
         }
         Ok(())
+    }
+}
+
+/// The host of a URL, in one spelling: an IPv4 address in IPv6's clothes is an IPv4 address.
+fn host_of(url: &Url) -> String {
+    match url.host() {
+        Some(Host::Ipv6(address)) => match address.to_ipv4_mapped() {
+            Some(address) => address.to_string(),
+            None => format!("[{address}]"),
+        },
+        Some(Host::Domain(_) | Host::Ipv4(_)) | None => {
+            url.host_str().map(without_dot).unwrap_or_default()
+        }
+    }
+}
+
+/// Whether a host is the machine itself, by any of its names.
+fn is_loopback(host: &str) -> bool {
+    match Host::parse(host) {
+        Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Ok(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Ok(Host::Ipv6(address)) => address.is_loopback() || address.is_unspecified(),
+        Err(_) => false,
     }
 }
 
@@ -201,6 +226,37 @@ mod tests {
         }
         assert!(judge(&rules, "https://notbad.example/").is_ok());
         assert!(judge(&rules, "https://go.example:8443/").is_ok());
+    }
+
+    #[test]
+    fn this_machine_is_known_by_all_its_names() {
+        let url = Url::parse("http://127.0.0.1:8080/").expect("a URL");
+        let schemes = ["http".to_owned(), "https".to_owned()];
+        let rules = TargetRules::new(&schemes, &[], &["10.0.0.1".to_owned()], &url);
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1.",
+            "2130706433",
+            "0x7f.1",
+            "0177.0.0.1",
+            "%31%32%37.0.0.1",
+            "127.0.0.2",
+            "0.0.0.0",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+        ] {
+            let text = format!("http://{host}:8080/hello");
+            assert_eq!(judge(&rules, &text), Err(Reason::Loop), "{text}");
+            let elsewhere = format!("http://{host}:3000/hello");
+            assert!(judge(&rules, &elsewhere).is_ok(), "{elsewhere}");
+        }
+        assert!(judge(&rules, "http://localhost.example:8080/").is_ok());
+        assert_eq!(judge(&rules, "http://[::ffff:10.0.0.1]/"), Err(Reason::HostBlocked));
     }
 
     #[test]
