@@ -232,8 +232,10 @@ pub struct Links {
     /// Schemes that a target may have.
     pub schemes: Vec<String>,
     /// Hosts that a target must have; empty: any. `example.com` allows its subdomains too.
+    #[serde(deserialize_with = "hosts")]
     pub allowed_hosts: Vec<String>,
     /// Hosts that a target must not have. `example.com` blocks its subdomains too.
+    #[serde(deserialize_with = "hosts")]
     pub blocked_hosts: Vec<String>,
     /// How long browsers keep a 301 or 308 when its link does not say.
     #[serde(deserialize_with = "cache_seconds")]
@@ -497,6 +499,19 @@ fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<url::Url, D::Error> 
     Ok(url)
 }
 
+/// Hosts that others are compared with. One that could never be equal to any would block nothing.
+fn hosts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let hosts: Vec<String> = Vec::deserialize(from)?;
+    let is_pattern = |host: &str| host.starts_with('.') || host.contains('*');
+    match hosts.iter().find(|host| is_pattern(host) || url::Host::parse(host).is_err()) {
+        None => Ok(hosts),
+        Some(other) => Err(D::Error::custom(format!(
+            "{other:?} is no host; write it like \"example.com\", without scheme, port, path and \
+             wildcard: its subdomains are meant too"
+        ))),
+    }
+}
+
 /// The longest that any wait can be set to: a year.
 const LONGEST: u64 = 31_536_000;
 
@@ -618,6 +633,27 @@ mod tests {
           |                       ^
         must be from 1 to 31536000, not 0
         ");
+    }
+
+    #[test]
+    fn a_host_that_would_block_nothing_is_refused() {
+        for bad in ["https://bad.example/", "bad.example:80", "*.bad.example", ".bad.example", ""] {
+            for setting in ["blocked_hosts", "allowed_hosts"] {
+                let text =
+                    format!("[links]\nslashes = true\n{setting} = [\"a.example\", {bad:?}]\n");
+                let message = load(&text, &[]).expect_err("refused");
+                assert!(
+                    message.starts_with("in waypost.toml: TOML parse error at line 3"),
+                    "{message}"
+                );
+                assert!(
+                    message.contains(&format!("{bad:?} is no host; write it like")),
+                    "{message}"
+                );
+            }
+        }
+        let good = "[links]\nblocked_hosts = [\"Bücher.example\", \"10.0.0.1\", \"[::1]\"]\n";
+        assert!(load(good, &[]).is_ok());
     }
 
     #[test]
