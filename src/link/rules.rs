@@ -240,10 +240,22 @@ impl Judge<'_> {
     fn time(&mut self, pointer: &str, text: Option<&str>) -> Option<Timestamp> {
         let text = text?;
         let Ok(time) = text.parse::<Timestamp>() else {
-            let detail = "is not a time; write it like 2030-01-31T12:00:00Z";
-            self.fault(pointer, Reason::NotATime, detail);
+            let is_date =
+                text.get(..19).is_some_and(|it| it.parse::<jiff::civil::DateTime>().is_ok());
+            if is_date && is_rfc3339(text) {
+                let detail =
+                    "is past what a time can be, 9999-12-30T22:00:00Z; leave it out instead";
+                self.fault(pointer, Reason::OutOfRange, detail);
+            } else {
+                self.not_a_time(pointer);
+            }
             return None;
         };
+        // The parser knows more spellings than the API promises.
+        if !is_rfc3339(text) {
+            self.not_a_time(pointer);
+            return None;
+        }
         // As PostgreSQL will store it: in whole microseconds.
         let time = Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time);
         if time < Timestamp::UNIX_EPOCH {
@@ -251,6 +263,11 @@ impl Judge<'_> {
             return None;
         }
         Some(time)
+    }
+
+    fn not_a_time(&mut self, pointer: &str) {
+        let detail = "is not a time; write it like 2030-01-31T12:00:00Z";
+        self.fault(pointer, Reason::NotATime, detail);
     }
 
     fn order(&mut self, behaviour: &Behaviour) {
@@ -294,6 +311,30 @@ impl Judge<'_> {
             self.fault(pointer, Reason::ControlCharacter, "has a control character; remove it");
         }
     }
+}
+
+/// Whether a text has the form of a time of RFC 3339: `2030-01-31T12:00:00.5+01:00`.
+fn is_rfc3339(text: &str) -> bool {
+    let has_form = |text: &str, form: &str| {
+        text.len() == form.len()
+            && text.bytes().zip(form.bytes()).all(|(byte, wanted)| match wanted {
+                b'0' => byte.is_ascii_digit(),
+                b'+' => matches!(byte, b'+' | b'-'),
+                other => byte.eq_ignore_ascii_case(&other),
+            })
+    };
+    let Some((second, rest)) = text.split_at_checked(19) else { return false };
+    let offset = match rest.strip_prefix('.') {
+        None => rest,
+        Some(fraction) => {
+            let offset = fraction.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            if offset.len() == fraction.len() {
+                return false;
+            }
+            offset
+        }
+    };
+    has_form(second, "0000-00-00T00:00:00") && (has_form(offset, "Z") || has_form(offset, "+00:00"))
 }
 
 /// Judges a chosen slug.

@@ -207,3 +207,34 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_time_is_one_of_rfc_3339_and_nothing_else() {
+    let judge_time = |time: &str| judge(&NewLink { expires_at: text(time), ..to_example() });
+    for good in [
+        "2030-01-31T12:00:00Z",
+        "2030-01-31t12:00:00z",
+        "2030-01-31T12:00:00.123456789+01:00",
+        "2030-01-31T12:00:00-11:30",
+    ] {
+        assert!(judge_time(good).is_ok(), "{good}");
+    }
+    for (bad, reason) in [
+        ("2030-01-31", Reason::NotATime),
+        ("2030-01-31 12:00:00Z", Reason::NotATime),
+        ("2030-01-31T12:00Z", Reason::NotATime),
+        ("2030-01-31T12Z", Reason::NotATime),
+        ("20300131T120000Z", Reason::NotATime),
+        ("2030-01-31T12:00:00", Reason::NotATime),
+        ("2030-01-31T12:00:00.Z", Reason::NotATime),
+        ("2030-01-31T12:00:00,5Z", Reason::NotATime),
+        ("2030-01-31T12:00:00+01", Reason::NotATime),
+        ("2030-01-31T12:00:00Z[UTC]", Reason::NotATime),
+        ("+002030-01-31T12:00:00Z", Reason::NotATime),
+        ("2030-02-30T12:00:00Z", Reason::NotATime),
+        ("2030-01-31T12:00:0\u{e4}Z", Reason::NotATime),
+        ("9999-12-31T23:59:59Z", Reason::OutOfRange),
+    ] {
+        assert_eq!(judge_time(bad), Err(vec![("/expires_at".to_owned(), reason)]), "{bad}");
+    }
+}
