@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 use crate::app;
 use crate::config::{self, Config, LogFormat};
+use crate::metrics::Metrics;
 
 mod context;
 mod dev;
@@ -98,10 +101,20 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Domain(command) => domain::run(command, &Context::open(load()?).await?).await,
         Command::Migrate => migrate(&load()?).await,
         Command::CheckConfig => {
-            load()?;
+            check(&load()?)?;
             say("The configuration is good.")
         }
     }
+}
+
+/// Looks at those settings that only their users can read. Connects to nothing.
+fn check(config: &Config) -> Result<(), Error> {
+    log_filter(&config.log)?;
+    if !config.postgres.url.is_empty() {
+        app::store(config)?;
+    }
+    app::shared(config, &Arc::new(Metrics::new()))?;
+    Ok(())
 }
 
 async fn migrate(config: &Config) -> Result<(), Error> {
@@ -121,11 +134,14 @@ pub(crate) fn say(line: &str) -> Result<(), Error> {
     Ok(out.flush()?)
 }
 
+fn log_filter(log: &config::Log) -> Result<EnvFilter, Error> {
+    EnvFilter::try_new(&log.level)
+        .map_err(|error| Error::Message(format!("[log] level = {:?}: {error}", log.level)))
+}
+
 /// Sends log lines to standard error, as the settings say.
 pub(crate) fn start_logging(log: &config::Log) -> Result<(), Error> {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&log.level)
-        .map_err(|error| Error::Message(format!("[log] level = {:?}: {error}", log.level)))?;
+    let filter = log_filter(log)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => {

@@ -85,3 +85,23 @@ async fn a_domain_is_added_once_and_takes_links() {
         ["link", "create", "https://example.com", "--slug", "A", "--domain", "links.example"];
     assert_eq!(run(&database, &create).await, (true, "https://links.example/a".to_owned()));
 }
+
+#[tokio::test]
+async fn a_configuration_is_checked_with_all_that_a_start_would_refuse() {
+    let good = ("DATABASE_URL", "postgresql://waypost@db/waypost");
+    let check = async |variable: (&str, &str)| {
+        Waypost::run(&["check-config"], &[good, ("REDIS_URL", "redis://cache/"), variable]).await
+    };
+    let (code, said) = check(("WAYPOST_LOG__LEVEL", "info,waypost=debug")).await;
+    assert_eq!((code, said.trim_end()), (Some(0), "The configuration is good."));
+    for (variable, part) in [
+        (("WAYPOST_LOG__LEVEL", "a=b=c"), "[log] level"),
+        (("DATABASE_URL", "nonsense"), "the PostgreSQL address is not understood"),
+        (("REDIS_URL", "nonsense"), "the Redis address is not understood"),
+        (("WAYPOST_EDGE__LISTEN", "localhost"), "WAYPOST_EDGE__LISTEN"),
+    ] {
+        let (code, said) = check(variable).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
