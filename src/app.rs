@@ -245,11 +245,13 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
     let api = Arc::new(Api::new(store, links, operations, config));
     let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
     let most_headers = config.limits.headers;
+    let patience = config.limits.request * 9 / 10;
     let make = move || Control {
         api: Arc::clone(&api),
         main: main.clone(),
         metrics: Arc::clone(&metrics),
         most_headers,
+        patience,
     };
     let metrics = Arc::clone(&parts.metrics);
     // Slugs that are far too long deserve an answer that says so: more room than on the edge.

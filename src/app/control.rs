@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::Parts;
 use crate::api::Api;
@@ -26,6 +29,9 @@ pub(super) struct Control {
     pub(super) main: Handle,
     pub(super) metrics: Arc<Metrics>,
     pub(super) most_headers: usize,
+    /// How long an answer may take. Shorter than what the listener waits: then it cuts the
+    /// connection, and the client hears nothing.
+    pub(super) patience: Duration,
 }
 
 impl Service for Control {
@@ -35,8 +41,21 @@ impl Service for Control {
             Err(refusal) => Problem::new(Kind::InvalidHeader, refusal.explain()).into_response(),
             Ok(_host) => {
                 let api = Arc::clone(&self.api);
+                // The task goes on when nobody waits for it any more: dropping it in the middle of a
+                // query would leave the connection to the database in disorder.
                 let answer = self.main.spawn(async move { api.handle(request).await });
-                answer.await.unwrap_or_else(|panic| Problem::internal(&panic).into_response())
+                match timeout(self.patience, answer).await {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(panic)) => Problem::internal(&panic).into_response(),
+                    Err(late) => {
+                        let mut response = Problem::unavailable(&late).into_response();
+                        // The rest of a body that came too slowly is not waited for.
+                        response
+                            .headers_mut()
+                            .insert(CONNECTION, HeaderValue::from_static("close"));
+                        response
+                    }
+                }
             }
         };
         self.metrics.request("control", route, response.status().as_u16());

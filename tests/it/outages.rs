@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::support::deployment::add_links;
+use super::support::deployment::{add_links, call, links_key};
 use super::support::{Client, TestPostgres, TestRedis, Waypost, eventually, get};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -191,4 +191,24 @@ async fn redis_alone_is_enough_for_links_that_it_has() {
     for n in 0..20 {
         assert_eq!(get(second.edge(), &format!("/link{n}"), &[]).await.status, 302, "link{n}");
     }
+}
+
+#[tokio::test]
+async fn a_frozen_database_leaves_no_request_to_the_api_without_an_answer() {
+    let postgres = TestPostgres::start().await;
+    let key = links_key(&postgres.store()).await;
+    let waypost = Waypost::start(&[
+        ("DATABASE_URL", &postgres.url()),
+        ("WAYPOST_LIMITS__REQUEST_SECONDS", "1"),
+    ])
+    .await;
+    let list = async || call(waypost.control(), &key, ("GET", "/v1/links"), None).await;
+    assert_eq!(list().await.status, 200);
+    postgres.pause();
+    let answer = list().await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{answer:?}");
+    assert_eq!(answer.json()["type"], "urn:waypost:problem:unavailable");
+    postgres.resume();
+    eventually("the API is back", PATIENCE, async || (list().await.status == 200).then_some(()))
+        .await;
 }
