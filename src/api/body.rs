@@ -13,6 +13,9 @@ use serde_path_to_error::{Path, Segment};
 use crate::http::problem::{Kind, Problem};
 use crate::link::fault::{Fault, Reason};
 
+/// The most characters that a refusal repeats of a body.
+const LONGEST_ECHO: usize = 300;
+
 /// Fails if the body says that it is something else than JSON. A body that says nothing is tried.
 pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
@@ -97,8 +100,16 @@ fn refuse(path: &Path, error: &serde_json::Error) -> Problem {
                 pointer.push('/');
                 pointer.push_str(field.trim_matches('`'));
             }
-            Problem::invalid_body(vec![Fault::new(pointer, reason, message)])
+            Problem::invalid_body(vec![Fault::new(cut(&pointer), reason, cut(message))])
         }
+    }
+}
+
+/// What a refusal repeats of a body, up to a length: names and values in it may be megabytes.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_ECHO) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
 }
 
@@ -163,6 +174,16 @@ mod tests {
         }
         assert_eq!(refused::<LinkEdit>(r#"{"status": "x"}"#), "invalid-body /status WrongType");
         assert_eq!(refused::<LinkEdit>(r#"{"x": null}"#), "invalid-body /x UnknownField");
+    }
+
+    #[test]
+    fn a_refusal_is_not_larger_for_a_larger_mistake() {
+        let long = "ä".repeat(30_000);
+        for text in [format!(r#"{{"{long}": 1}}"#), format!(r#"{{"status": "{long}"}}"#)] {
+            let problem = decode::<NewLink>(&text).expect_err("refused").into_body();
+            let length = serde_json::to_string(&problem).expect("JSON").chars().count();
+            assert!(length < 2_000, "{length}");
+        }
     }
 
     #[test]
