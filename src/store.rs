@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
@@ -86,6 +88,12 @@ impl Error {
     }
 }
 
+/// The pool prints only that it could not connect; this says why.
+fn unavailable(error: &PoolError) -> Error {
+    let PoolError::Backend(cause) = error else { return Error::Unavailable(error.to_string()) };
+    Error::Unavailable(describe(cause))
+}
+
 /// tokio-postgres prints only "db error"; this says which.
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
@@ -154,12 +162,12 @@ impl Store {
 
     /// A connection for look-ups.
     pub async fn reader(&self) -> Result<Connection, Error> {
-        self.reads.get().await.map_err(|error| Error::Unavailable(error.to_string()))
+        self.reads.get().await.map_err(|error| unavailable(&error))
     }
 
     /// A connection for everything else.
     pub async fn connection(&self) -> Result<Connection, Error> {
-        self.main.get().await.map_err(|error| Error::Unavailable(error.to_string()))
+        self.main.get().await.map_err(|error| unavailable(&error))
     }
 
     /// The longest that one look-up may take once it has its connection.

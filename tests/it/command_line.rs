@@ -105,3 +105,18 @@ async fn a_configuration_is_checked_with_all_that_a_start_would_refuse() {
         assert!(said.contains(part), "{part} in {said}");
     }
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_be_had_is_named_with_the_reason() {
+    let database = TestDatabase::empty().await;
+    let (code, said) = Waypost::run(&["link", "list"], &[("DATABASE_URL", &database.url())]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("waypost migrate"), "{said}");
+    let elsewhere = "postgresql://waypost@127.0.0.1:1/waypost";
+    let (code, said) = Waypost::run(&["link", "list"], &[("DATABASE_URL", elsewhere)]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("Connection refused"), "{said}");
+    let (code, said) = Waypost::run(&["link", "list"], &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("DATABASE_URL"), "{said}");
+}
