@@ -493,6 +493,11 @@ fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<url::Url, D::Error> 
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(D::Error::custom("must start with http:// or https:// and name a host"));
     }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(D::Error::custom(
+            "must have no user name and password: everybody would see them",
+        ));
+    }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err(D::Error::custom("must end after the host: slugs stand at the root of it"));
     }
@@ -633,6 +638,23 @@ mod tests {
           |                       ^
         must be from 1 to 31536000, not 0
         ");
+    }
+
+    #[test]
+    fn the_public_url_has_nothing_but_a_host() {
+        for bad in [
+            "go.example",
+            "ftp://go.example/",
+            "https://me:secret@go.example/",
+            "https://go.example/x",
+        ] {
+            let message =
+                load(&format!("[edge]\npublic_url = {bad:?}\n"), &[]).expect_err("refused");
+            assert!(
+                message.starts_with("in waypost.toml: TOML parse error at line 2"),
+                "{message}"
+            );
+        }
     }
 
     #[test]
