@@ -119,7 +119,7 @@ struct RawBatch<'a> {
 #[schema(as = LinkBatch)]
 pub struct LinkBatch {
     /// Up to 10,000.
-    #[schema(max_items = 10_000)]
+    #[schema(min_items = 1, max_items = 10_000)]
     pub links: Vec<NewLink>,
 }
 

@@ -71,7 +71,7 @@ fn operation(route: &Route) -> Value {
     }
     let mut problems = it.problems.to_vec();
     if route.scope.is_some() {
-        problems.extend([Kind::Unauthorized, Kind::Forbidden, Kind::Unavailable]);
+        problems.extend([Kind::Unauthorized, Kind::Forbidden, Kind::Unavailable, Kind::Internal]);
     }
     for kind in problems {
         let status = kind.status();
@@ -158,7 +158,8 @@ fn parameter(name: &str) -> Value {
 
 const BODY_PROBLEMS: [Kind; 4] =
     [Kind::MalformedBody, Kind::InvalidBody, Kind::BodyTooLarge, Kind::UnsupportedMediaType];
-const CREATE_PROBLEMS: [Kind; 8] = [
+const CREATE_PROBLEMS: [Kind; 9] = [
+    Kind::InvalidQuery,
     Kind::MalformedBody,
     Kind::InvalidBody,
     Kind::BodyTooLarge,
