@@ -26,6 +26,7 @@ pub mod database;
 pub mod dictionary;
 pub mod feed;
 pub mod front;
+pub mod learning;
 pub mod local;
 pub mod record;
 pub mod shared;

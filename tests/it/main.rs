@@ -8,6 +8,7 @@ mod api_bad_input;
 mod coherence;
 mod command_line;
 mod dev;
+mod dictionary;
 mod edge;
 mod local;
 mod migrations;
