@@ -241,7 +241,12 @@ impl Metrics {
 
     /// One more look-up.
     pub fn resolved(&self, tier: Tier, said: Said) {
-        self.resolved.with_label_values(&[tier.label(), said.label()]).inc();
+        self.resolved_many(tier, said, 1);
+    }
+
+    /// So many more look-ups.
+    pub fn resolved_many(&self, tier: Tier, said: Said, count: u64) {
+        self.resolved.with_label_values(&[tier.label(), said.label()]).inc_by(count);
     }
 
     /// Everything in Prometheus' text format.

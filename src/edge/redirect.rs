@@ -27,6 +27,9 @@ use crate::resolve::{Resolved, Resolver};
 
 type Answer = Response<Full<Bytes>>;
 
+/// Links that a thread has refreshed at a time.
+const DUE: usize = 8_192;
+
 /// The edge, as one serving thread has it.
 pub struct Edge {
     /// Behind all threads.
@@ -37,6 +40,8 @@ pub struct Edge {
     pub figures: EdgeFigures,
     /// This thread's own.
     pub clicks: Buffer,
+    /// Links that are due for a refresh, until the next tick.
+    pub due: RefCell<Vec<LinkKey>>,
     /// The domains, as they are now.
     pub domains: RefCell<watch::Receiver<Arc<Domains>>>,
     /// The last `Host` seen, and whose it was: nearly always the next one's too.
@@ -67,6 +72,10 @@ impl Service for Edge {
     fn tick(&self) {
         self.figures.flush();
         self.clicks.hand_over();
+        let due = self.due.take();
+        if !due.is_empty() {
+            self.resolver.refresh(due);
+        }
         let mut domains = self.domains.borrow_mut();
         if domains.has_changed().unwrap_or(false) {
             // The next request looks its host up again.
@@ -137,22 +146,33 @@ impl Edge {
         let (entry, said) = match here {
             Some((entry, Standing::Fresh)) => (entry, Said::Hit),
             Some((entry, Standing::FreshEnough)) => {
-                if let Some(key) = LinkKey::parse(key) {
-                    self.resolver.refresh(key);
-                }
+                self.refresh_soon(key);
                 (entry, Said::Hit)
             }
-            Some((entry, Standing::Doubtful)) => match self.load(key, Some(entry)).await {
-                Ok(found) => found,
-                Err(page) => return self.nowhere(page, request),
-            },
-            Some((_, Standing::TooOld)) | None => match self.load(key, None).await {
-                Ok(found) => found,
-                Err(page) => return self.nowhere(page, request),
-            },
+            other => {
+                let doubtful = other
+                    .filter(|(_, standing)| *standing == Standing::Doubtful)
+                    .map(|(entry, _)| entry);
+                // In a box: what the slow way needs would make every hit's future larger.
+                match Box::pin(self.load(key, doubtful)).await {
+                    Ok(found) => found,
+                    Err(page) => return self.nowhere(page, request),
+                }
+            }
         };
         self.figures.resolved(said);
         self.follow(request, &entry, now)
+    }
+
+    /// Has a link asked about again at the next tick, together with others. One too many is asked
+    /// about a second later.
+    fn refresh_soon(&self, key: &str) {
+        let mut due = self.due.borrow_mut();
+        if due.len() < DUE
+            && let Some(key) = LinkKey::parse(key)
+        {
+            due.push(key);
+        }
     }
 
     /// Asks the tiers behind.
