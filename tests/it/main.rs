@@ -12,3 +12,4 @@ mod edge;
 mod local;
 mod migrations;
 mod outages;
+mod shared;
