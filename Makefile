@@ -6,21 +6,22 @@
 CARGO ?= cargo
 # What `waypost dev` is told besides, for example: make run ARGS="--edge 127.0.0.1:9000"
 ARGS ?=
-# What the benchmark is told, for example: make bench BENCH_ARGS="--rounds 3 --seconds 2"
+# What the benchmark is told besides, for example: make bench BENCH_ARGS="--rounds 3"
 BENCH_ARGS ?=
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: run test bench deps deps-bench fmt lint doc check
 
 run: deps
 	$(CARGO) build --release --bin waypost
-	@exec target/release/waypost dev $(ARGS)
+	@exec $(TARGET)/release/waypost dev $(ARGS)
 
 test: deps
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --all-targets
 
 bench: deps deps-bench
 	$(CARGO) build --release --workspace
-	target/release/loadtest $(BENCH_ARGS)
+	$(TARGET)/release/loadtest $(BENCH_ARGS)
 
 deps:
 	@.ci/deps gcc postgresql redis-server setpriv

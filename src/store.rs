@@ -140,9 +140,13 @@ impl Store {
         };
         let main =
             Timeouts { wait: Some(MAIN_WAIT), create: Some(CONNECT), recycle: Some(MAIN_WAIT) };
+        let timeout = |limit: Duration| format!("-c statement_timeout={}", limit.as_millis());
+        // Look-ups go by the index, always. A plan made when the table was nearly empty would scan
+        // it, and be kept for thousands of look-ups after a million links were added.
+        let read_options = format!("{} -c enable_seqscan=off", timeout(settings.read_timeout));
         Ok(Self {
-            reads: pool(&settings.url, settings.read_connections, reads, settings.read_timeout)?,
-            main: pool(&settings.url, settings.connections, main, MAIN_STATEMENT)?,
+            reads: pool(&settings.url, settings.read_connections, reads, &read_options)?,
+            main: pool(&settings.url, settings.connections, main, &timeout(MAIN_STATEMENT))?,
             // A stopped server does not obey its own statement_timeout, so we count as well.
             read_budget: settings.read_timeout + Duration::from_millis(50),
         })
@@ -206,21 +210,15 @@ pub fn expect_rows(statement: &'static str, expected: u64, changed: u64) -> Resu
     }
 }
 
-fn pool(
-    url: &str,
-    size: usize,
-    timeouts: Timeouts,
-    statement_timeout: Duration,
-) -> Result<Pool, Error> {
+fn pool(url: &str, size: usize, timeouts: Timeouts, options: &str) -> Result<Pool, Error> {
     let mut config: tokio_postgres::Config =
         url.parse().map_err(|error: tokio_postgres::Error| Error::Address(describe(&error)))?;
     if config.get_application_name().is_none() {
         config.application_name("waypost");
     }
-    let timeout = format!("-c statement_timeout={}", statement_timeout.as_millis());
     let options = match config.get_options() {
-        Some(given) => format!("{given} {timeout}"),
-        None => timeout,
+        Some(given) => format!("{given} {options}"),
+        None => options.to_owned(),
     };
     config.options(options).connect_timeout(CONNECT);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };

@@ -33,7 +33,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("local", &["clock"]),
     (
         "cli",
-        &["api", "app", "clock", "config", "http", "link", "local", "metrics", "resolve", "store"],
+        &[
+            "api", "app", "clock", "code", "config", "http", "link", "local", "metrics", "resolve",
+            "store",
+        ],
     ),
     ("lib", &[]),
     ("main", &[]),

@@ -32,6 +32,12 @@ impl Context {
         let store = app::store(&config)?;
         migrate::check(&store).await?;
         let shared = app::shared(&config, &Arc::new(Metrics::new()))?;
+        if let Some(shared) = &shared {
+            // Without Redis the running processes carry the change out, a little later.
+            if let Err(error) = shared.check().await {
+                tracing::debug!(%error, "Redis does not answer");
+            }
+        }
         let announcer = Announcer::new(store.clone(), None, shared);
         Ok(Self { config, store, clock: Clock::system(), announcer })
     }

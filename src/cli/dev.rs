@@ -67,7 +67,7 @@ impl Dev {
             edge: running.edge,
             control: running.control,
             api_key: &api_key,
-            data: servers.place.moved_to().unwrap_or(file.directory()),
+            data: servers.place.root(),
             file: file.path(),
             notes: &notes,
         };
@@ -79,6 +79,8 @@ impl Dev {
             redis_url,
         })?;
         say(&screen.to_string())?;
+        // Connections that outlive their server complain.
+        drop(store);
         running.run_until(stop).await;
         file.remove();
         stop_servers(servers).await
@@ -89,10 +91,8 @@ impl Dev {
     fn choose_addresses(&self, config: &mut Config) -> Result<(), Error> {
         let usual = Config::default();
         let (edge, control) = (usual.edge.listen, usual.control.listen);
-        let set = |listen: SocketAddr, default: SocketAddr| (listen != default).then_some(listen);
-        let edge = choose("--edge", self.edge.or(set(config.edge.listen, edge)), edge.port())?;
-        let control = self.control.or(set(config.control.listen, control));
-        let control = choose("--control", control, usual.control.listen.port())?;
+        let edge = choose(("--edge", self.edge), config.edge.listen, edge)?;
+        let control = choose(("--control", self.control), config.control.listen, control)?;
         config.edge.listen = edge;
         config.control.listen = control;
         if config.edge.public_url == usual.edge.public_url {
@@ -162,9 +162,15 @@ async fn prepare_database(store: &Store) -> Result<(), Error> {
     Ok(())
 }
 
-/// The address to listen on: what was asked for, else the usual port of the loopback, else a free one.
-fn choose(argument: &str, asked: Option<SocketAddr>, usual_port: u16) -> Result<SocketAddr, Error> {
-    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, usual_port));
+/// The address to listen on: what the command line or a setting asks for, else the usual port of the
+/// loopback, else a free one.
+fn choose(
+    (argument, asked): (&str, Option<SocketAddr>),
+    set: SocketAddr,
+    default: SocketAddr,
+) -> Result<SocketAddr, Error> {
+    let asked = asked.or_else(|| (set != default).then_some(set));
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, default.port()));
     let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let listener = match asked {
         Some(asked) => TcpListener::bind(asked),

@@ -270,6 +270,15 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_is_explained_with_its_status() {
+        let page = include_str!("../../docs/api.md");
+        for kind in Kind::ALL {
+            let row = format!("| `{}` | {} |", kind.type_uri(), kind.status().as_u16());
+            assert!(page.contains(&row), "docs/api.md lacks {row}");
+        }
+    }
+
+    #[test]
     fn a_problem_names_its_fields() {
         let fault = Fault::new("/target", Reason::SchemeNotAllowed, "no");
         let problem = Problem::invalid_body(vec![fault]).within("/links/3");

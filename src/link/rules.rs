@@ -244,7 +244,7 @@ impl Judge<'_> {
             self.fault(pointer, Reason::NotATime, detail);
             return None;
         };
-        // PostgreSQL counts in microseconds; and other programs read years of four digits only.
+        // As PostgreSQL will store it: in whole microseconds.
         let time = Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time);
         if time < Timestamp::UNIX_EPOCH {
             self.fault(pointer, Reason::OutOfRange, "must not be before 1970");

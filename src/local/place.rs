@@ -54,6 +54,11 @@ impl Place {
         Ok(place)
     }
 
+    /// The directory that the servers' files are in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The directory that the servers' files are in, when it is not the one that was asked for.
     pub fn moved_to(&self) -> Option<&Path> {
         self.moved.then_some(self.root.as_path())

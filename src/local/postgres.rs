@@ -132,7 +132,7 @@ impl PostgresServer {
         let process = Tied::spawn_command("PostgreSQL", command)?;
         // A recovery after a crash may take its time.
         let ready =
-            wait_until(Duration::from_secs(60), || self.connect().is_ok() || !process.is_running());
+            wait_until(Duration::from_mins(1), || self.connect().is_ok() || !process.is_running());
         if !ready || !process.is_running() {
             return Err(problem_of(format!("did not start:{}", log_tail(&self.log))));
         }

@@ -171,7 +171,7 @@ impl Local {
     }
 
     /// How an entry may be used at `now`. Of all callers that find it due for a refresh, one is told
-    /// so; the next not before [`RETRY`] has passed.
+    /// so; the next not before a second has passed.
     pub fn standing(&self, entry: &Entry, now: UnixMillis) -> Standing {
         if now.0 >= entry.stale_until.load(Ordering::Relaxed) {
             return Standing::TooOld;

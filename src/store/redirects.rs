@@ -37,8 +37,13 @@ pub async fn find_redirects(
                         link.cache_seconds, link.valid_from, link.expires_at, link.forward_query,
                         link.disabled, link.fallback, link.target
                  FROM unnest($1::integer[] /* domains */, $2::text[] /* slugs */)
-                      AS wanted (domain_id, slug)
-                 JOIN link USING (domain_id, slug)",
+                      AS wanted (domain_id, slug),
+                      -- One index look-up for each: a plain join is read as a scan of the whole
+                      -- table when the planner has no statistics yet.
+                      LATERAL (SELECT * FROM link
+                               WHERE link.domain_id = wanted.domain_id
+                                 AND link.slug = wanted.slug
+                               LIMIT 1) AS link",
             )
             .await?;
         connection.query(&statement, &[&domains, &slugs]).await

@@ -134,6 +134,13 @@ async fn reuse_answers_with_the_link_that_is_there() {
     assert_eq!(without.status, 201);
 
     let body = request.to_string();
+    let batch = json!({ "links": [request, other, { "target": "https://new.example/", "reuse": true }, request] });
+    let answer = api.call("POST", "/v1/links/batch", batch.to_string()).await.json();
+    let results = answer["results"].as_array().expect("results").clone();
+    let statuses: Vec<u64> = results.iter().filter_map(|it| it["status"].as_u64()).collect();
+    assert_eq!(statuses, [200, 200, 201, 200]);
+    assert_eq!(results[0], results[3]);
+
     let (one, two) = tokio::join!(
         api.call("POST", "/v1/links", body.replace("example.com", "example.net")),
         api.call("POST", "/v1/links", body.replace("example.com", "example.net")),

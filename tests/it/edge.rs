@@ -125,7 +125,7 @@ async fn a_host_picks_its_domain_and_a_domain_may_fold() {
 async fn a_malformed_request_is_refused() {
     let database = database(LINKS).await;
     let waypost = start(&database).await;
-    let many: String = (0..70).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let many = "X-More: 1\r\n".repeat(70);
     let long = format!("X-Long: {}\r\n", "x".repeat(9_000));
     for (request, status) in [
         ("GET /found HTTP/1.1\r\n", "400"),

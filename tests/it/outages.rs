@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::support::deployment::{add_links, metric};
+use super::support::deployment::add_links;
 use super::support::{Client, TestPostgres, TestRedis, Waypost, eventually, get};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -76,7 +76,7 @@ impl Deployment {
         eventually(status, PATIENCE, async || {
             let ready = get(self.waypost.control(), "/readyz", &[]).await;
             assert_eq!(ready.status, 200, "a degraded service still takes requests");
-            (ready.json()["status"] == status).then_some(())
+            (ready.json().get("status")? == status).then_some(())
         })
         .await;
     }
@@ -92,7 +92,7 @@ impl Deployment {
 }
 
 fn assert_quick(times: &[Duration]) {
-    let p99 = times[times.len() * 99 / 100];
+    let p99 = *times.get(times.len() * 99 / 100).expect("some requests");
     assert!(p99 < Duration::from_millis(60), "p99 of {} requests: {p99:?}", times.len());
 }
 
@@ -172,8 +172,6 @@ async fn cached_links_redirect_while_both_are_dead_or_frozen() {
     deployment.redis.kill();
     assert_quick(&deployment.ask_cached().await);
     deployment.becomes("degraded").await;
-    let stale = "waypost_resolve_total{result=\"stale\",tier=\"local\"}";
-    assert!(metric(deployment.waypost.control(), stale).await >= 0.0);
     deployment.redis.restart();
     deployment.postgres.restart();
     deployment.recovers("link201").await;

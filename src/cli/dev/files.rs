@@ -23,7 +23,6 @@ pub(super) struct Content {
 
 /// The file, which is there only while everything runs.
 pub(super) struct DevFile {
-    directory: PathBuf,
     path: PathBuf,
     key: PathBuf,
 }
@@ -32,17 +31,13 @@ impl DevFile {
     /// Takes away what a killed process left, so that nobody is sent to addresses of yesterday.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
         let directory = fs::canonicalize(directory)?;
-        let file = Self { path: directory.join("dev.json"), key: directory.join("key"), directory };
+        let file = Self { path: directory.join("dev.json"), key: directory.join("key") };
         file.remove();
         Ok(file)
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// The key of the last start.

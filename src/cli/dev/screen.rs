@@ -21,11 +21,11 @@ pub(super) struct Screen<'a> {
 
 /// The address to open for a listener: one that listens everywhere is reached through the loopback.
 pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+    let loopback: IpAddr = match listen.ip() {
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
+    let ip = if listen.ip().is_unspecified() { loopback } else { listen.ip() };
     SocketAddr::new(ip, listen.port())
 }
 
@@ -65,6 +65,28 @@ mod tests {
             file: Path::new("/home/me/waypost/.waypost/dev.json"),
             notes: &["No Redis, so no second tier.".to_owned()],
         };
-        insta::assert_snapshot!(screen, @r#""#);
+        let expected = r#"
+  Waypost is running. Ctrl-C stops it.
+
+  Note: No Redis, so no second tier.
+
+  Open      http://127.0.0.1:8080/hello
+            http://127.0.0.1:8080/search?q=short+links
+
+  Make a link of your own, in another terminal:
+
+curl -s http://127.0.0.1:8081/v1/links \
+  -H 'Authorization: Bearer wp_key' \
+  -H 'Content-Type: application/json' \
+  -d '{"target": "https://www.rust-lang.org/learn"}'
+
+  API       http://127.0.0.1:8081/openapi.json
+  Health    http://127.0.0.1:8081/readyz
+  Metrics   http://127.0.0.1:8081/metrics
+
+  Data      /home/me/waypost/.waypost
+  Details   /home/me/waypost/.waypost/dev.json
+"#;
+        assert_eq!(screen.to_string(), expected);
     }
 }

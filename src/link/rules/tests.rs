@@ -186,3 +186,24 @@ fn an_edit_cannot_rename_a_link_or_take_its_target() {
         ])
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn what_is_accepted_can_be_stored_and_sent(
+        slug in "\\PC{0,70}|[A-Za-z0-9_.~/-]{1,66}",
+        target in "\\PC{0,60}|https?://[a-z.:@0-9-]{1,30}/\\PC{0,40}",
+        title in ".{0,210}",
+    ) {
+        let request =
+            NewLink { slug: text(&slug), target: text(&target), title: text(&title), ..to_example() };
+        if let Ok(draft) = judge(&request) {
+            let slug = draft.slug.expect("it was given");
+            proptest::prop_assert!((1..=64).contains(&slug.len()) && slug.is_ascii());
+            let target = draft.behaviour.target;
+            proptest::prop_assert!(target.len() <= 8_192 && hyper::header::HeaderValue::from_str(&target).is_ok());
+            // The normal form is its own normal form.
+            let again = NewLink { target: text(&target), ..to_example() };
+            proptest::prop_assert_eq!(judge(&again).map(|it| it.behaviour.target), Ok(target));
+        }
+    }
+}

@@ -18,8 +18,8 @@ pub(super) async fn make(
     actor: &str,
     drafts: &[&Draft],
 ) -> Result<Vec<Result<Made, Error>>, Error> {
-    let found = reusable(transaction, drafts).await?;
     let leaders = leaders(drafts);
+    let found = reusable(transaction, drafts, &leaders).await?;
     let mut making = Making::default();
     for (place, draft) in drafts.iter().enumerate() {
         if !found.contains_key(&place) && !leaders.contains_key(&place) {
@@ -36,13 +36,19 @@ pub(super) async fn make(
     Ok(answers(drafts, &found, &leaders, &making))
 }
 
-/// The existing links that drafts with `reuse` may take, by the draft's place.
+/// The existing links that drafts with `reuse` may take, by the draft's place. Of drafts that are
+/// alike only the first is looked up.
 async fn reusable(
     transaction: &Transaction<'_>,
     drafts: &[&Draft],
+    leaders: &HashMap<usize, usize>,
 ) -> Result<HashMap<usize, Link>, store::Error> {
-    let (places, wanting): (Vec<usize>, Vec<&Draft>) =
-        drafts.iter().copied().enumerate().filter(|(_, draft)| draft.reuse).unzip();
+    let (places, wanting): (Vec<usize>, Vec<&Draft>) = drafts
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(place, draft)| draft.reuse && !leaders.contains_key(place))
+        .unzip();
     if wanting.is_empty() {
         return Ok(HashMap::new());
     }
@@ -154,11 +160,12 @@ fn answers(
     making: &Making<'_>,
 ) -> Vec<Result<Made, Error>> {
     let answer = |(place, draft): (usize, &&Draft)| {
-        if let Some(link) = found.get(&place) {
+        let leader = leaders.get(&place);
+        let first = leader.unwrap_or(&place);
+        if let Some(link) = found.get(first) {
             return Ok(Made { link: link.clone(), reused: true });
         }
-        let leader = leaders.get(&place);
-        match making.stored.get(leader.unwrap_or(&place)) {
+        match making.stored.get(first) {
             Some(link) => Ok(Made { link: link.clone(), reused: leader.is_some() }),
             None => Err(match &draft.slug {
                 Some(slug) => Error::SlugTaken(slug.clone()),

@@ -55,8 +55,9 @@ pub async fn find_alike(
                  AS given (domain_id, slug, target, status, cache_seconds, valid_from, expires_at,
                  forward_query, fallback, place)
              CROSS JOIN LATERAL (
-                 SELECT * FROM link
-                 WHERE link.domain_id = given.domain_id AND link.target = given.target
+                 -- OFFSET 0 keeps the planner from walking all links by id until one fits.
+                 SELECT * FROM (SELECT * FROM link WHERE link.target = given.target OFFSET 0) AS link
+                 WHERE link.domain_id = given.domain_id
                    AND (given.slug IS NULL OR link.slug = given.slug)
                    AND link.status = given.status
                    AND link.cache_seconds IS NOT DISTINCT FROM given.cache_seconds

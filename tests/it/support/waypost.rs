@@ -14,7 +14,7 @@ use waypost::local::{Signal, Tied};
 use super::eventually;
 
 /// How long a start may take; the debug build on a busy machine is slow.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A running `waypost serve`. Dropping it ends it with SIGKILL.
 pub struct Waypost {
@@ -84,6 +84,28 @@ impl Waypost {
         Ok(Self { edge: address("edge")?, control: address("control")?, process, output })
     }
 
+    /// Starts `waypost dev` with the data directory `data` on free ports, and waits until its
+    /// `dev.json` is there; also answers with what that says.
+    pub async fn dev(data: &Path, environment: &[(&str, &str)]) -> (Self, serde_json::Value) {
+        let output = Output::default();
+        let data_text = data.to_str().expect("a plain path");
+        let free = "127.0.0.1:0";
+        let arguments = ["dev", "--data", data_text, "--edge", free, "--control", free];
+        let process = spawn(&arguments, environment, &output, None);
+        let file = eventually("waypost dev is ready", START, async || {
+            assert!(process.is_running(), "waypost dev ended:\n{}", output.text());
+            let text = std::fs::read(data.join("dev.json")).ok()?;
+            serde_json::from_slice::<serde_json::Value>(&text).ok()
+        })
+        .await;
+        let address = |name: &str| {
+            let text = file.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+            text.parse().unwrap_or_else(|error| panic!("{error} in '{name}' of {file}"))
+        };
+        let waypost = Self { edge: address("edge"), control: address("control"), process, output };
+        (waypost, file)
+    }
+
     /// Runs a command of the program to its end: its exit code and all that it printed.
     pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
         let output = Output::default();
@@ -117,9 +139,10 @@ impl Waypost {
         self.process.signal(signal).expect("a process to signal");
     }
 
-    /// `kill -9`.
-    pub fn kill(&self) {
-        self.process.kill().expect("a process to kill");
+    /// `kill -9`, for this process alone.
+    pub async fn kill(&self) {
+        self.signal(Signal::KILL);
+        self.ended().await;
     }
 
     /// Waits until it has ended; its exit code, or `None` when a signal ended it.

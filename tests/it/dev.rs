@@ -1,0 +1,102 @@
+//! `waypost dev`: everything on one machine, and nothing left of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use waypost::local::Signal;
+
+use crate::support::{Answer, TestDatabase, TestRedis, Waypost, eventually, get, send};
+
+/// A directory that the servers' user can enter when the tests run as root.
+fn data_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let open = fs::Permissions::from_mode(0o711);
+    fs::set_permissions(directory.path(), open).expect("our own directory");
+    directory
+}
+
+async fn make_link(waypost: &Waypost, file: &serde_json::Value, body: &'static str) -> Answer {
+    let key = file.get("api_key").and_then(serde_json::Value::as_str).expect("a key");
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    send(waypost.control(), "POST", "/v1/links", &headers, body).await
+}
+
+/// The processes that work in `directory` or below it.
+fn processes_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir("/proc").expect("processes");
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| {
+            fs::read_link(format!("/proc/{name}/cwd")).is_ok_and(|at| at.starts_with(directory))
+        })
+        .collect()
+}
+
+async fn all_gone(directory: &Path) {
+    eventually("no server is left", Duration::from_secs(30), async || {
+        processes_in(directory).is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn dev_keeps_its_data_and_leaves_no_server_behind() {
+    let data = data_directory();
+    let (waypost, file) = Waypost::dev(data.path(), &[]).await;
+    assert_eq!(get(waypost.edge(), "/hello", &[]).await.status, 302);
+    let body = r#"{"slug": "mine", "target": "https://example.com/mine"}"#;
+    let answer = make_link(&waypost, &file, body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    // What the screen shows to be pasted has no slug.
+    let pasted =
+        make_link(&waypost, &file, r#"{"target": "https://www.rust-lang.org/learn"}"#).await;
+    assert_eq!(pasted.status, 201, "{pasted:?}");
+    assert!(!processes_in(data.path()).is_empty(), "servers run somewhere else");
+    let mode = fs::metadata(data.path().join("dev.json")).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    waypost.signal(Signal::INT);
+    assert_eq!(waypost.ended().await, Some(0), "{}", waypost.log());
+    assert_eq!(processes_in(data.path()), Vec::<String>::new());
+
+    let (waypost, second) = Waypost::dev(data.path(), &[]).await;
+    assert_eq!(file.get("api_key"), second.get("api_key"));
+    let mine = get(waypost.edge(), "/mine", &[]).await;
+    assert_eq!((mine.status, mine.header("location")), (302, "https://example.com/mine"));
+
+    // A second one on the same data would ruin it.
+    let data_text = data.path().to_str().expect("a plain path");
+    let (code, said) = Waypost::run(&["dev", "--data", data_text], &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("another process runs its servers in"), "{said}");
+
+    waypost.kill().await;
+    all_gone(data.path()).await;
+}
+
+#[tokio::test]
+async fn dev_starts_again_right_after_a_kill() {
+    let data = data_directory();
+    for _start in 0..3 {
+        let (waypost, _file) = Waypost::dev(data.path(), &[]).await;
+        assert_eq!(get(waypost.edge(), "/hello", &[]).await.status, 302);
+        waypost.kill().await;
+        fs::remove_file(data.path().join("dev.json")).expect("left by the kill");
+    }
+    all_gone(data.path()).await;
+}
+
+#[tokio::test]
+async fn dev_uses_the_servers_that_the_environment_names() {
+    let data = data_directory();
+    let (database, redis) = (TestDatabase::empty().await, TestRedis::start().await);
+    let environment = [("DATABASE_URL", &*database.url()), ("REDIS_URL", &*redis.url())];
+    let (waypost, file) = Waypost::dev(data.path(), &environment).await;
+    assert_eq!(file.get("database_url"), Some(&database.url().into()));
+    assert_eq!(file.get("redis_url"), Some(&redis.url().into()));
+    assert_eq!(get(waypost.edge(), "/hello", &[]).await.status, 302);
+    assert_eq!(processes_in(data.path()), Vec::<String>::new());
+}
