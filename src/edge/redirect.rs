@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CACHE_CONTROL, CONNECTION, HOST, HeaderValue, LOCATION};
+use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
@@ -96,12 +96,14 @@ enum Wanted<'a> {
 impl Edge {
     /// Checks a request and finds out what it wants.
     fn understand<'a, B: Body>(&self, request: &'a Request<B>) -> Result<Wanted<'a>, Refusal> {
+        if !request.body().is_end_stream() {
+            // There is a Content-Length or a Transfer-Encoding.
+            checks::framing(request)?;
+            return Err(Refusal::Body);
+        }
         let Some(domain) = self.domain(request)? else {
             return Ok(Wanted::Page(Page::NotFound));
         };
-        if !request.body().is_end_stream() {
-            return Err(Refusal::Body);
-        }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return Ok(Wanted::Page(Page::MethodNotAllowed));
         }
@@ -121,17 +123,20 @@ impl Edge {
         }
     }
 
-    /// The domain of a request, if it is one of ours; the request's head is checked on the way.
+    /// The domain of a request, if it is one of ours; its `Host` is checked on the way, unless it is
+    /// the same as the last one's.
     fn domain<B>(&self, request: &Request<B>) -> Result<Option<Domain>, Refusal> {
-        let host = checks::head(request, self.most_headers)?;
-        let value = request.headers().get(HOST);
+        let value = checks::only_host(request, self.most_headers)?;
         if let Some((last, domain)) = self.last_host.borrow().as_ref()
-            && value == Some(last)
+            && value == last
+            && request.uri().authority().is_none()
         {
             return Ok(Some(*domain));
         }
+        let host = checks::valid_host(value)?;
+        checks::authority(request, host)?;
         let found = self.domains.borrow().borrow().find(host);
-        *self.last_host.borrow_mut() = value.cloned().zip(found);
+        *self.last_host.borrow_mut() = found.map(|domain| (value.clone(), domain));
         Ok(found)
     }
 
