@@ -226,6 +226,7 @@ fn start_edge(
         front: Front::new(parts.config.cache.front_entries).into(),
         figures: parts.metrics.edge(),
         clicks: Buffer::new(parts.config.clicks.buffer, Arc::clone(&counter)),
+        due: Vec::new().into(),
         domains: domains.clone().into(),
         last_host: None.into(),
         clock: parts.clock.clone(),

@@ -13,6 +13,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::Parts;
 use crate::api::Api;
@@ -37,13 +38,16 @@ pub(super) struct Control {
 impl Service for Control {
     async fn answer(&self, request: Request<Incoming>, _client: IpAddr) -> Response<Full<Bytes>> {
         let route = route_of(request.uri().path());
-        let response = match checks::head(&request, self.most_headers) {
+        let id = format!("{:016x}", rand::random::<u64>());
+        let span = tracing::info_span!("request", id);
+        let mut response = match checks::head(&request, self.most_headers) {
             Err(refusal) => Problem::new(Kind::InvalidHeader, refusal.explain()).into_response(),
             Ok(_host) => {
                 let api = Arc::clone(&self.api);
                 // The task goes on when nobody waits for it any more: dropping it in the middle of a
                 // query would leave the connection to the database in disorder.
-                let answer = self.main.spawn(async move { api.handle(request).await });
+                let answer =
+                    self.main.spawn(async move { api.handle(request).await }.instrument(span));
                 match timeout(self.patience, answer).await {
                     Ok(Ok(response)) => response,
                     Ok(Err(panic)) => Problem::internal(&panic).into_response(),
@@ -58,6 +62,10 @@ impl Service for Control {
                 }
             }
         };
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            // The same as in the log: who reports a failure can name it.
+            response.headers_mut().insert("x-request-id", id);
+        }
         self.metrics.request("control", route, response.status().as_u16());
         response
     }

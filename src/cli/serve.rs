@@ -1,6 +1,7 @@
 //! `waypost serve`
 
 use clap::Args;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Error, say, start_logging};
@@ -18,6 +19,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self, config: Config) -> Result<(), Error> {
         start_logging(&config.log)?;
+        raise_file_limit();
         let stop = stop_signal()?;
         let running = app::start(config).await?;
         tracing::info!(edge = %running.edge, control = %running.control, "serving");
@@ -26,6 +28,16 @@ impl Serve {
         }
         running.run_until(stop).await;
         Ok(())
+    }
+}
+
+/// Lets the process open as many files as the system allows: each connection is one, and the usual
+/// soft limit of 1,024 is there for programs of another age.
+pub(super) fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -259,3 +259,11 @@ async fn clicks_are_counted_and_heads_are_not() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_answer_of_the_control_plane_has_the_request_id_of_the_log() {
+    let database = TestDatabase::new().await;
+    let waypost = start(&database).await;
+    let answer = get(waypost.control(), "/v1/links", &[]).await;
+    assert_eq!((answer.status, answer.header("x-request-id").len()), (401, 16));
+}

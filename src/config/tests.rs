@@ -1,0 +1,108 @@
+use super::*;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), text).expect("written");
+    let environment = environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    Config::load(Some(file.path()), &environment).map_err(|error| {
+        error.to_string().replace(&file.path().display().to_string(), "waypost.toml")
+    })
+}
+
+#[test]
+fn the_shipped_file_shows_every_setting_with_its_default() {
+    let shipped = include_str!("../../config/waypost.toml");
+    // A setting is shown as a comment, `# name = value`; the text has a space more.
+    let uncommented: String = shipped
+        .lines()
+        .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+        .fold(String::new(), |all, line| all + line + "\n");
+    let shown = load(&uncommented, &[]).expect("valid");
+    assert_eq!(format!("{shown:?}"), format!("{:?}", Config::default()));
+    assert_eq!(
+        format!("{:?}", load(shipped, &[]).expect("valid")),
+        format!("{:?}", Config::default())
+    );
+    // Ten sections hold all other fields, and each of those is shown.
+    let settings = shipped.lines().filter(|line| line.starts_with("#= ")).count();
+    let fields = format!("{:#?}", Config::default())
+        .lines()
+        .filter(|line| line.starts_with("        ") && !line.starts_with("         "))
+        .filter(|line| line.contains(": "))
+        .count();
+    assert_eq!(settings, fields);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_file_and_line() {
+    let message = load("[edge]\nlissten = \"0.0.0.0:80\"\n", &[]).expect_err("refused");
+    let first = message.lines().next();
+    assert_eq!(first, Some("in waypost.toml: TOML parse error at line 2, column 1"));
+    assert!(message.contains("unknown field `lissten`, expected one of `listen`"), "{message}");
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_with_its_bounds() {
+    let message = load("[limits]\nheader_read_seconds = 0\n", &[]).expect_err("refused");
+    insta::assert_snapshot!(message, @r"
+    in waypost.toml: TOML parse error at line 2, column 23
+      |
+    2 | header_read_seconds = 0
+      |                       ^
+    must be from 1 to 31536000, not 0
+    ");
+}
+
+#[test]
+fn the_environment_stands_above_the_file() {
+    let config = load(
+        "[edge]\nworkers = 3\n",
+        &[
+            ("WAYPOST_EDGE__WORKERS", "5"),
+            ("WAYPOST_EDGE__LISTEN", "127.0.0.1:9"),
+            ("REDIS_URL", "redis://a,redis://b"),
+            ("DATABASE_URL", "postgresql://secret"),
+        ],
+    )
+    .expect("valid");
+    assert_eq!(config.edge.workers, 5);
+    assert_eq!(config.edge.listen, SocketAddr::from(([127, 0, 0, 1], 9)));
+    assert!(config.redis.cluster);
+    assert_eq!(config.postgres.url.expose(), "postgresql://secret");
+    assert!(!format!("{config:?}").contains("secret"), "a secret shows itself");
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let message = load("", &[("WAYPOST_EDGE__WORKRES", "5")]).expect_err("refused");
+    assert!(message.starts_with("in the environment variable WAYPOST_EDGE__WORKRES"), "{message}");
+    let message = load("", &[("WAYPOST_CACHE__FRONT_ENTRIES", "3")]).expect_err("refused");
+    assert!(message.contains("power of two"), "{message}");
+}
+
+#[test]
+fn the_public_url_has_nothing_but_a_host() {
+    for bad in
+        ["go.example", "ftp://go.example/", "https://me:secret@go.example/", "https://go.example/x"]
+    {
+        let message = load(&format!("[edge]\npublic_url = {bad:?}\n"), &[]).expect_err("refused");
+        assert!(message.starts_with("in waypost.toml: TOML parse error at line 2"), "{message}");
+    }
+}
+
+#[test]
+fn a_host_that_would_block_nothing_is_refused() {
+    for bad in ["https://bad.example/", "bad.example:80", "*.bad.example", ".bad.example", ""] {
+        for setting in ["blocked_hosts", "allowed_hosts"] {
+            let text = format!("[links]\nslashes = true\n{setting} = [\"a.example\", {bad:?}]\n");
+            let message = load(&text, &[]).expect_err("refused");
+            assert!(
+                message.starts_with("in waypost.toml: TOML parse error at line 3"),
+                "{message}"
+            );
+            assert!(message.contains(&format!("{bad:?} is no host; write it like")), "{message}");
+        }
+    }
+    let good = "[links]\nblocked_hosts = [\"Bücher.example\", \"10.0.0.1\", \"[::1]\"]\n";
+    assert!(load(good, &[]).is_ok());
+}
