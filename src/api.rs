@@ -12,6 +12,7 @@ use hyper::body::Body;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
+use tracing::Instrument;
 
 use crate::config::Config;
 use crate::http::auth::{ApiKey, Caller, Scope};
@@ -122,7 +123,8 @@ impl Api {
         };
         let call = Call { handler: route.handler, parts, slug, caller, body };
         let api = Arc::clone(self);
-        match tokio::spawn(async move { api.dispatch(call).await }).await {
+        // In the request's span, so that what it logs has the request's id.
+        match tokio::spawn(async move { api.dispatch(call).await }.in_current_span()).await {
             Ok(answer) => answer,
             Err(panicked) => Err(Problem::internal(&panicked)),
         }

@@ -39,20 +39,23 @@ impl Service for Control {
     async fn answer(&self, request: Request<Incoming>, _client: IpAddr) -> Response<Full<Bytes>> {
         let route = route_of(request.uri().path());
         let id = format!("{:016x}", rand::random::<u64>());
-        let span = tracing::info_span!("request", id);
+        // Not an `info_span`: with the level `warn`, warnings would lack the id.
+        let span = tracing::error_span!("request", id);
         let mut response = match checks::head(&request, self.most_headers) {
             Err(refusal) => Problem::new(Kind::InvalidHeader, refusal.explain()).into_response(),
             Ok(_host) => {
                 let api = Arc::clone(&self.api);
                 // The task goes on when nobody waits for it any more: dropping it in the middle of a
                 // query would leave the connection to the database in disorder.
-                let answer =
-                    self.main.spawn(async move { api.handle(request).await }.instrument(span));
+                let answer = self
+                    .main
+                    .spawn(async move { api.handle(request).await }.instrument(span.clone()));
                 match timeout(self.patience, answer).await {
                     Ok(Ok(response)) => response,
                     Ok(Err(panic)) => Problem::internal(&panic).into_response(),
                     Err(late) => {
-                        let mut response = Problem::unavailable(&late).into_response();
+                        let problem = span.in_scope(|| Problem::unavailable(&late));
+                        let mut response = problem.into_response();
                         // The rest of a body that came too slowly is not waited for.
                         response
                             .headers_mut()

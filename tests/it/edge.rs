@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use waypost::local::Signal;
 
-use super::support::deployment::{add_links, metric};
+use super::support::deployment::{add_links, call, links_key, metric};
 use super::support::{Answer, Client, TestDatabase, Waypost, eventually, get, raw, send};
 
 async fn database(sql: &str) -> TestDatabase {
@@ -266,4 +266,23 @@ async fn an_answer_of_the_control_plane_has_the_request_id_of_the_log() {
     let waypost = start(&database).await;
     let answer = get(waypost.control(), "/v1/links", &[]).await;
     assert_eq!((answer.status, answer.header("x-request-id").len()), (401, 16));
+}
+
+#[tokio::test]
+async fn a_mistake_of_ours_is_logged_with_the_request_id_and_not_told() {
+    let database = TestDatabase::new().await;
+    let key = links_key(&database.store()).await;
+    let waypost =
+        Waypost::start(&[("DATABASE_URL", &database.url()), ("WAYPOST_LOG__LEVEL", "warn")]).await;
+    let spoil = "ALTER TABLE link RENAME COLUMN title TO label";
+    database.connect().await.execute(spoil, &[]).await.expect("spoilt");
+    let answer = call(waypost.control(), &key, ("GET", "/v1/links"), None).await;
+    assert_eq!(answer.json()["type"], "urn:waypost:problem:internal");
+    assert!(!answer.text().contains("column"), "{answer:?}");
+    let line = eventually("it is logged", Duration::from_secs(5), async || {
+        let log = waypost.log();
+        log.lines().find(|line| line.contains("a request failed")).map(str::to_owned)
+    })
+    .await;
+    assert!(line.contains("column") && line.contains(answer.header("x-request-id")), "{line}");
 }

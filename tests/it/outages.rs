@@ -208,6 +208,11 @@ async fn a_frozen_database_leaves_no_request_to_the_api_without_an_answer() {
     let answer = list().await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{answer:?}");
     assert_eq!(answer.json()["type"], "urn:waypost:problem:unavailable");
+    let id = answer.header("x-request-id");
+    eventually("it is logged with its id", PATIENCE, async || {
+        waypost.log().contains(id).then_some(())
+    })
+    .await;
     postgres.resume();
     eventually("the API is back", PATIENCE, async || (list().await.status == 200).then_some(()))
         .await;
