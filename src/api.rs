@@ -5,6 +5,7 @@
 //! handler runs in a task of its own, so that a client who hangs up stops nothing half-way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -43,11 +44,12 @@ pub struct Api {
     openapi: Bytes,
 }
 
-/// How large bodies may be, in bytes.
+/// How large bodies may be, in bytes, and how long they may take.
 #[derive(Clone, Copy, Debug)]
 struct BodyLimits {
     one: usize,
     batch: usize,
+    patience: Duration,
 }
 
 /// An answer on its way out.
@@ -85,6 +87,7 @@ impl Api {
             limits: BodyLimits {
                 one: config.limits.control_body_bytes,
                 batch: config.limits.batch_body_bytes,
+                patience: config.limits.request * 8 / 10,
             },
             public_url: config.edge.public_url.clone(),
             openapi: Bytes::from(openapi::document().to_string()),
@@ -118,7 +121,7 @@ impl Api {
             None => Bytes::new(),
             Some(limit) => {
                 body::check_type(&parts.headers)?;
-                body::read(body, limit).await?
+                body::read(body, limit, self.limits.patience).await?
             }
         };
         let call = Call { handler: route.handler, parts, slug, caller, body };

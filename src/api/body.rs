@@ -1,5 +1,7 @@
 //! Bodies: read up to a limit, then decoded strictly, with a pointer to what is wrong.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::HeaderMap;
@@ -9,6 +11,7 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
+use tokio::time::timeout;
 
 use crate::http::problem::{Kind, Problem};
 use crate::link::fault::{Fault, Reason};
@@ -32,8 +35,9 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(crate) async fn read<B>(body: B, limit: usize) -> Result<Bytes, Problem>
+/// Reads a body of at most `limit` bytes, for as long as `patience` lasts. Given up, a body is
+/// dropped, and with it goes the connection that still owes the rest.
+pub(crate) async fn read<B>(body: B, limit: usize, patience: Duration) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -47,10 +51,11 @@ where
     if announced > limit {
         return Err(too_large());
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(read) => Ok(read.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_broken) => Err(Problem::new(Kind::MalformedBody, "the body did not come whole")),
+    match timeout(patience, Limited::new(body, limit).collect()).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_late) => Err(Problem::new(Kind::MalformedBody, "the body did not come whole in time")),
+        Ok(Err(_broken)) => Err(Problem::new(Kind::MalformedBody, "the body did not come whole")),
     }
 }
 

@@ -286,3 +286,19 @@ async fn a_mistake_of_ours_is_logged_with_the_request_id_and_not_told() {
     .await;
     assert!(line.contains("column") && line.contains(answer.header("x-request-id")), "{line}");
 }
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_told_so_and_the_connection_ends() {
+    let database = TestDatabase::new().await;
+    let key = links_key(&database.store()).await;
+    let environment =
+        [("DATABASE_URL", &*database.url()), ("WAYPOST_LIMITS__REQUEST_SECONDS", "1")];
+    let waypost = Waypost::start(&environment).await;
+    let request = format!(
+        "POST /v1/links HTTP/1.1\r\nHost: a\r\nAuthorization: {key}\r\nContent-Length: 9\r\n\r\n{{"
+    );
+    let began = Instant::now();
+    let said = raw(waypost.control(), request.as_bytes()).await;
+    assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("in time"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
