@@ -1,7 +1,7 @@
 //! What a request must be before anybody looks at what it asks for: hyper is more lenient than a
 //! server at the edge can be.
 
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
 
 /// Why a request is refused.
@@ -11,7 +11,7 @@ pub enum Refusal {
     Host,
     /// The request line names another host than `Host`.
     Authority,
-    /// A `Transfer-Encoding` that is not exactly `chunked`, or one beside a `Content-Length`.
+    /// A `Transfer-Encoding` that is not exactly `chunked`.
     TransferEncoding,
     /// More headers than are allowed.
     TooManyHeaders,
@@ -34,9 +34,7 @@ impl Refusal {
         match self {
             Self::Host => "A request needs exactly one Host header with a valid host name.",
             Self::Authority => "The host in the request line differs from the Host header.",
-            Self::TransferEncoding => {
-                "The only Transfer-Encoding accepted is 'chunked', and not beside a Content-Length."
-            }
+            Self::TransferEncoding => "The only Transfer-Encoding accepted is 'chunked'.",
             Self::TooManyHeaders => "The request has too many headers.",
             Self::Body => "A request to this address must not have a body.",
         }
@@ -80,13 +78,15 @@ pub fn authority<B>(request: &Request<B>, host: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Fails if it could be read in two ways where the body of a request ends.
+/// Fails if it could be read in two ways where the body of a request ends. (Of a `Content-Length`
+/// beside it nothing can be seen here: hyper takes it away, as RFC 9112 has it, and ends the
+/// connection after the answer.)
 pub fn framing<B>(request: &Request<B>) -> Result<(), Refusal> {
     let headers = request.headers();
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(first) = encodings.next() {
         let chunked = first.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || encodings.next().is_some() || headers.contains_key(CONTENT_LENGTH) {
+        if !chunked || encodings.next().is_some() {
             return Err(Refusal::TransferEncoding);
         }
     }
@@ -152,10 +152,6 @@ mod tests {
         for bad in ["gzip, chunked", "chunked, chunked", "identity", "xchunked", "gzip"] {
             assert_eq!(with(&[("transfer-encoding", bad)]), Err(Refusal::TransferEncoding));
         }
-        assert_eq!(
-            with(&[("transfer-encoding", "chunked"), ("content-length", "3")]),
-            Err(Refusal::TransferEncoding)
-        );
     }
 
     #[test]
