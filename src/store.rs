@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
@@ -97,6 +99,17 @@ fn describe(error: &tokio_postgres::Error) -> String {
     }
 }
 
+/// The pool's own words do not say what the server or the system said.
+fn no_connection(error: &PoolError) -> Error {
+    Error::Unavailable(match error {
+        PoolError::Backend(error) => describe(error),
+        PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(_) => error.to_string(),
+    })
+}
+
 /// How to reach PostgreSQL, and how long to wait for it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -154,12 +167,12 @@ impl Store {
 
     /// A connection for look-ups.
     pub async fn reader(&self) -> Result<Connection, Error> {
-        self.reads.get().await.map_err(|error| Error::Unavailable(error.to_string()))
+        self.reads.get().await.map_err(|error| no_connection(&error))
     }
 
     /// A connection for everything else.
     pub async fn connection(&self) -> Result<Connection, Error> {
-        self.main.get().await.map_err(|error| Error::Unavailable(error.to_string()))
+        self.main.get().await.map_err(|error| no_connection(&error))
     }
 
     /// The longest that one look-up may take once it has its connection.
