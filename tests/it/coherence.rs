@@ -180,3 +180,33 @@ async fn a_redis_that_was_away_does_not_come_back_with_the_old_target() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_edit_is_seen_though_redis_takes_no_writes() {
+    let database = TestDatabase::new().await;
+    let redis = TestRedis::start().await;
+    add_links(&database.store(), &[("link", "https://a.example/0")]).await;
+    let key = links_key(&database.store()).await;
+    let environment: [(&str, &str); 2] =
+        [("DATABASE_URL", &database.url()), ("REDIS_URL", &redis.url())];
+    let one = Waypost::start(&environment).await;
+    location(&one, "link").await;
+    eventually("it is in Redis", PATIENCE, async || (redis.ask(&["DBSIZE"]) == "1").then_some(()))
+        .await;
+    // Full: it is read as before, and refuses to be written.
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1kb"]);
+    edit(&one, &key, "link", "https://a.example/1").await;
+    assert_eq!(location(&one, "link").await, "https://a.example/1");
+    let two = Waypost::start(&environment).await;
+    assert_eq!(location(&two, "link").await, "https://a.example/1");
+    let ready = get(one.control(), "/readyz", &[]).await.json();
+    assert_eq!(ready.get("status"), Some(&json!("degraded")));
+    redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    eventually("all is well again", PATIENCE, async || {
+        let ready = get(one.control(), "/readyz", &[]).await.json();
+        (ready.get("status")? == "ready").then_some(())
+    })
+    .await;
+    assert_eq!(location(&two, "link").await, "https://a.example/1");
+}
