@@ -32,6 +32,7 @@ use crate::store::{self, Store, domains, migrate};
 use control::Control;
 
 mod control;
+mod files;
 mod housekeeping;
 
 /// Why the service does not start.
@@ -145,6 +146,7 @@ fn local(config: &Config, clock: &Clock) -> Local {
 /// Starts everything; returns once both listeners are open.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let clock = Clock::system();
+    files::allow_for(config.limits.connections);
     let store = store(&config)?;
     wait_for_schema(&store, config.postgres.startup_wait).await?;
     let metrics = Arc::new(Metrics::new());
