@@ -2,19 +2,18 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files that are open beside the connections of the two listeners: pools, logs, what runtimes need.
+/// Files that are open beside the edge's connections: the control plane's, pools, what runtimes need.
 const OTHERS: u64 = 256;
 
 /// Takes all the room that the system grants, and says so when it is not enough for as many
-/// connections as each of the two listeners may have.
+/// connections as the edge may have.
 pub(super) fn allow_for(connections: usize) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::debug!(%error, "the limit of open files stays as it is");
     }
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_mul(2);
-    let wanted = wanted.saturating_add(OTHERS);
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS);
     if let Some(granted) = getrlimit(Resource::Nofile).current
         && granted < wanted
     {
