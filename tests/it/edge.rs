@@ -283,3 +283,23 @@ async fn clicks_are_counted_and_heads_are_not() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_hit_is_counted_where_it_was_found() {
+    let database = database(LINKS).await;
+    let waypost = start(&database).await;
+    let resolved = async |tier: &str, result: &str| {
+        let series = format!("waypost_resolve_total{{result=\"{result}\",tier=\"{tier}\"}}");
+        metric(waypost.control(), &series).await
+    };
+    for _ in 0..3 {
+        assert_eq!(get(waypost.edge(), "/found", &[]).await.status, 302);
+    }
+    eventually("three look-ups", Duration::from_secs(5), async || {
+        let (hits, misses) = (resolved("local", "hit").await, resolved("local", "missing").await);
+        (hits + misses > 2.5).then_some(())
+    })
+    .await;
+    assert!((resolved("local", "hit").await - 2.0).abs() < 0.1, "the first was no hit");
+    assert!((resolved("postgres", "hit").await - 1.0).abs() < 0.1);
+}
