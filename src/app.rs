@@ -32,7 +32,6 @@ use crate::store::{self, Store, domains, migrate};
 use control::Control;
 
 mod control;
-mod files;
 mod housekeeping;
 
 /// Why the service does not start.
@@ -146,7 +145,6 @@ fn local(config: &Config, clock: &Clock) -> Local {
 /// Starts everything; returns once both listeners are open.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let clock = Clock::system();
-    files::allow_for(config.limits.connections);
     let store = store(&config)?;
     wait_for_schema(&store, config.postgres.startup_wait).await?;
     let metrics = Arc::new(Metrics::new());
@@ -228,6 +226,7 @@ fn start_edge(
         front: Front::new(parts.config.cache.front_entries).into(),
         figures: parts.metrics.edge(),
         clicks: Buffer::new(parts.config.clicks.buffer, Arc::clone(&counter)),
+        due: Vec::new().into(),
         domains: domains.clone().into(),
         last_host: None.into(),
         clock: parts.clock.clone(),

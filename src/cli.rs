@@ -10,6 +10,7 @@ use crate::config::{self, Config, LogFormat};
 
 mod context;
 mod dev;
+mod dictionary;
 mod domain;
 mod key;
 mod link;
@@ -43,6 +44,9 @@ enum Command {
     /// Add and list the hosts under which links are found
     #[command(subcommand)]
     Domain(domain::Command),
+    /// Make targets smaller in Redis
+    #[command(subcommand)]
+    Dictionary(dictionary::Command),
     /// Bring the database to this version
     Migrate,
     /// Say whether the configuration is good
@@ -96,6 +100,9 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Link(command) => link::run(command, &Context::open(load()?).await?).await,
         Command::Key(command) => key::run(command, &Context::open(load()?).await?).await,
         Command::Domain(command) => domain::run(command, &Context::open(load()?).await?).await,
+        Command::Dictionary(command) => {
+            dictionary::run(command, &Context::open(load()?).await?).await
+        }
         Command::Migrate => migrate(&load()?).await,
         Command::CheckConfig => {
             load()?;

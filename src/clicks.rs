@@ -169,6 +169,8 @@ impl Writer {
             .chain(self.counter.take().iter().map(|(_, n)| *n))
             .sum();
         if lost > 0 {
+            let dropped = self.counter.metrics.clicks_dropped.with_label_values(&["database_away"]);
+            dropped.inc_by(u64::try_from(lost).unwrap_or(0));
             tracing::error!(clicks = lost, "the database is away: these clicks are lost");
         }
     }

@@ -228,6 +228,10 @@ impl Metrics {
             &["version"],
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        // There from the start: an alert on an increase does not see a series that begins above zero.
+        for reason in ["buffer_full", "too_many_links", "database_away"] {
+            drop(self.clicks_dropped.with_label_values(&[reason]));
+        }
         self.registry
             .register(Box::new(process::Figures::new()))
             .expect("the figures of the process are registered once");
@@ -241,7 +245,12 @@ impl Metrics {
 
     /// One more look-up.
     pub fn resolved(&self, tier: Tier, said: Said) {
-        self.resolved.with_label_values(&[tier.label(), said.label()]).inc();
+        self.resolved_many(tier, said, 1);
+    }
+
+    /// So many more look-ups.
+    pub fn resolved_many(&self, tier: Tier, said: Said, count: u64) {
+        self.resolved.with_label_values(&[tier.label(), said.label()]).inc_by(count);
     }
 
     /// Everything in Prometheus' text format.

@@ -26,9 +26,13 @@ pub mod database;
 pub mod dictionary;
 pub mod feed;
 pub mod front;
+pub mod learning;
 pub mod local;
 pub mod record;
 pub mod shared;
+
+/// Keys in one question of a refresh.
+const REFRESHED: usize = 256;
 
 /// Keys that are loaded at a time; more are refused.
 const FLIGHTS: usize = 16_384;
@@ -103,9 +107,37 @@ impl Resolver {
         }
     }
 
-    /// Loads a key again in the background; the answer is kept when it comes.
-    pub fn refresh(self: &Arc<Self>, key: LinkKey) {
-        self.join(key, None);
+    /// Loads keys again in the background; the answers are kept when they come. Many at a time take
+    /// one question: what is in use is asked about every ten seconds.
+    pub fn refresh(self: &Arc<Self>, keys: Vec<LinkKey>) {
+        let resolver = Arc::clone(self);
+        drop(self.runtime.spawn(async move {
+            for some in keys.chunks(REFRESHED) {
+                for key in resolver.refresh_from_shared(some).await {
+                    resolver.join(key, None);
+                }
+            }
+        }));
+    }
+
+    /// Keeps what Redis says of some keys; answers those that have to be asked about one by one.
+    async fn refresh_from_shared(&self, keys: &[LinkKey]) -> Vec<LinkKey> {
+        let Some(shared) = self.shared.as_ref().filter(|shared| !shared.breaker().is_open()) else {
+            return keys.to_vec();
+        };
+        let stamps: Vec<_> = keys.iter().map(|key| self.local.stamp(key)).collect();
+        let Ok(fields) = shared.get_many(keys).await else { return keys.to_vec() };
+        let mut left = Vec::new();
+        for ((key, stamp), field) in keys.iter().zip(stamps).zip(fields) {
+            if let Some(Field::Link(link)) = field {
+                self.local.keep(key, &link, stamp);
+            } else {
+                left.push(key.clone());
+            }
+        }
+        let found = u64::try_from(keys.len() - left.len()).unwrap_or(0);
+        self.metrics.resolved_many(Tier::Redis, Said::Hit, found);
+        left
     }
 
     /// Joins the flight of a key; the first one takes off.

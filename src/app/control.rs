@@ -8,8 +8,10 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{Request, Response};
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use super::Parts;
 use crate::api::Api;
@@ -31,14 +33,21 @@ pub(super) struct Control {
 impl Service for Control {
     async fn answer(&self, request: Request<Incoming>, _client: IpAddr) -> Response<Full<Bytes>> {
         let route = route_of(request.uri().path());
-        let response = match checks::head(&request, self.most_headers) {
+        let id = format!("{:016x}", rand::random::<u64>());
+        let span = tracing::info_span!("request", id);
+        let mut response = match checks::head(&request, self.most_headers) {
             Err(refusal) => Problem::new(Kind::InvalidHeader, refusal.explain()).into_response(),
             Ok(_host) => {
                 let api = Arc::clone(&self.api);
-                let answer = self.main.spawn(async move { api.handle(request).await });
+                let answer =
+                    self.main.spawn(async move { api.handle(request).await }.instrument(span));
                 answer.await.unwrap_or_else(|panic| Problem::internal(&panic).into_response())
             }
         };
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            // The same as in the log: who reports a failure can name it.
+            response.headers_mut().insert("x-request-id", id);
+        }
         self.metrics.request("control", route, response.status().as_u16());
         response
     }

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Parts, read_domains};
 use crate::edge::domains::Domains;
 use crate::resolve::announce::{self, Announcer};
-use crate::resolve::{feed, shared::Shared};
+use crate::resolve::{feed, learning, shared::Shared};
 use crate::store::{self, idempotency, redirects};
 
 /// How often servers are looked at.
@@ -175,10 +175,37 @@ async fn learn(parts: &Parts, shared: &Shared) {
 
 async fn sweep(parts: Arc<Parts>) {
     let mut ticks = every(SWEEP);
+    let mut records = Records::default();
     loop {
         ticks.tick().await;
+        records.learn_if_many_overflow(&parts).await;
         if let Err(error) = throw_away(&parts).await {
             tracing::debug!(%error, "old rows stay a little longer");
+        }
+    }
+}
+
+/// Records written to Redis until the last look.
+#[derive(Default)]
+struct Records {
+    bucket: u64,
+    overflow: u64,
+}
+
+impl Records {
+    /// When more than a twentieth of the records written since the last look did not fit into their
+    /// buckets, the dictionary no longer knows the links: a new one is learned.
+    async fn learn_if_many_overflow(&mut self, parts: &Parts) {
+        let written = |fit| parts.metrics.records.with_label_values(&[fit]).get();
+        let now = Self { bucket: written("bucket"), overflow: written("overflow") };
+        let (bucket, overflow) = (now.bucket - self.bucket, now.overflow - self.overflow);
+        *self = now;
+        if overflow < 1_000 || overflow * 20 < bucket + overflow {
+            return;
+        }
+        match learning::learn(&parts.store).await {
+            Ok(lesson) => tracing::info!(?lesson, "looked for a better dictionary"),
+            Err(error) => tracing::debug!(%error, "no dictionary was learned"),
         }
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 
 use self::files::DevFile;
 use self::screen::Screen;
-use super::serve::stop_signal;
+use super::serve::{raise_file_limit, stop_signal};
 use super::{Error, say, start_logging};
 use crate::app;
 use crate::config::{Config, Secret};
@@ -55,6 +55,7 @@ impl Dev {
         // Nobody has to be told beforehand that this one stops.
         config.shutdown.announce = Duration::ZERO;
         let (servers, config, notes) = self.start_servers(config).await?;
+        raise_file_limit();
         let stop = stop_signal()?;
         let file = DevFile::open(&self.data)?;
         let store = app::store(&config)?;

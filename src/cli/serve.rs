@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use clap::Args;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Error, say, start_logging};
@@ -20,6 +21,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self, config: Config) -> Result<(), Error> {
         start_logging(&config.log)?;
+        raise_file_limit();
         let mut stop = pin!(stop_signal()?);
         // A start may wait for the database; who is told to end meanwhile ends.
         let running = tokio::select! {
@@ -32,6 +34,16 @@ impl Serve {
         }
         running.run_until(stop).await;
         Ok(())
+    }
+}
+
+/// Lets the process open as many files as the system allows: each connection is one, and the usual
+/// soft limit of 1,024 is there for programs of another age.
+pub(super) fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -56,7 +56,7 @@ impl Page {
             Self::NotFound => (
                 "not-found",
                 "This link leads nowhere",
-                "There is no such short link. Check it for typing mistakes: capitals matter.",
+                "There is no such short link. Check it for typing mistakes; capitals may matter.",
             ),
             Self::Gone => (
                 "gone",

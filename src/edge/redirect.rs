@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CACHE_CONTROL, CONNECTION, HOST, HeaderValue, LOCATION};
+use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
@@ -27,6 +27,9 @@ use crate::resolve::{Resolved, Resolver};
 
 type Answer = Response<Full<Bytes>>;
 
+/// Links that a thread has refreshed at a time.
+const DUE: usize = 8_192;
+
 /// The edge, as one serving thread has it.
 pub struct Edge {
     /// Behind all threads.
@@ -37,6 +40,8 @@ pub struct Edge {
     pub figures: EdgeFigures,
     /// This thread's own.
     pub clicks: Buffer,
+    /// Links that are due for a refresh, until the next tick.
+    pub due: RefCell<Vec<LinkKey>>,
     /// The domains, as they are now.
     pub domains: RefCell<watch::Receiver<Arc<Domains>>>,
     /// The last `Host` seen, and whose it was: nearly always the next one's too.
@@ -67,6 +72,10 @@ impl Service for Edge {
     fn tick(&self) {
         self.figures.flush();
         self.clicks.hand_over();
+        let due = self.due.take();
+        if !due.is_empty() {
+            self.resolver.refresh(due);
+        }
         let mut domains = self.domains.borrow_mut();
         if domains.has_changed().unwrap_or(false) {
             // The next request looks its host up again.
@@ -87,12 +96,14 @@ enum Wanted<'a> {
 impl Edge {
     /// Checks a request and finds out what it wants.
     fn understand<'a, B: Body>(&self, request: &'a Request<B>) -> Result<Wanted<'a>, Refusal> {
+        if !request.body().is_end_stream() {
+            // There is a Content-Length or a Transfer-Encoding.
+            checks::framing(request)?;
+            return Err(Refusal::Body);
+        }
         let Some(domain) = self.domain(request)? else {
             return Ok(Wanted::Page(Page::NotFound));
         };
-        if !request.body().is_end_stream() {
-            return Err(Refusal::Body);
-        }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return Ok(Wanted::Page(Page::MethodNotAllowed));
         }
@@ -112,17 +123,20 @@ impl Edge {
         }
     }
 
-    /// The domain of a request, if it is one of ours; the request's head is checked on the way.
+    /// The domain of a request, if it is one of ours; its `Host` is checked on the way, unless it is
+    /// the same as the last one's.
     fn domain<B>(&self, request: &Request<B>) -> Result<Option<Domain>, Refusal> {
-        let host = checks::head(request, self.most_headers)?;
-        let value = request.headers().get(HOST);
+        let value = checks::only_host(request, self.most_headers)?;
         if let Some((last, domain)) = self.last_host.borrow().as_ref()
-            && value == Some(last)
+            && value == last
+            && request.uri().authority().is_none()
         {
             return Ok(Some(*domain));
         }
+        let host = checks::valid_host(value)?;
+        checks::authority(request, host)?;
         let found = self.domains.borrow().borrow().find(host);
-        *self.last_host.borrow_mut() = value.cloned().zip(found);
+        *self.last_host.borrow_mut() = found.map(|domain| (value.clone(), domain));
         Ok(found)
     }
 
@@ -137,22 +151,33 @@ impl Edge {
         let (entry, said) = match here {
             Some((entry, Standing::Fresh)) => (entry, Said::Hit),
             Some((entry, Standing::FreshEnough)) => {
-                if let Some(key) = LinkKey::parse(key) {
-                    self.resolver.refresh(key);
-                }
+                self.refresh_soon(key);
                 (entry, Said::Hit)
             }
-            Some((entry, Standing::Doubtful)) => match self.load(key, Some(entry)).await {
-                Ok(found) => found,
-                Err(page) => return self.nowhere(page, request),
-            },
-            Some((_, Standing::TooOld)) | None => match self.load(key, None).await {
-                Ok(found) => found,
-                Err(page) => return self.nowhere(page, request),
-            },
+            other => {
+                let doubtful = other
+                    .filter(|(_, standing)| *standing == Standing::Doubtful)
+                    .map(|(entry, _)| entry);
+                // In a box: what the slow way needs would make every hit's future larger.
+                match Box::pin(self.load(key, doubtful)).await {
+                    Ok(found) => found,
+                    Err(page) => return self.nowhere(page, request),
+                }
+            }
         };
         self.figures.resolved(said);
         self.follow(request, &entry, now)
+    }
+
+    /// Has a link asked about again at the next tick, together with others. One too many is asked
+    /// about a second later.
+    fn refresh_soon(&self, key: &str) {
+        let mut due = self.due.borrow_mut();
+        if due.len() < DUE
+            && let Some(key) = LinkKey::parse(key)
+        {
+            due.push(key);
+        }
     }
 
     /// Asks the tiers behind.

@@ -1,7 +1,7 @@
 //! What a request must be before anybody looks at what it asks for: hyper is more lenient than a
 //! server at the edge can be.
 
-use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
 
 /// Why a request is refused.
@@ -45,23 +45,44 @@ impl Refusal {
 
 /// Checks the head of a request; answers its host, as it was written.
 pub fn head<B>(request: &Request<B>, most_headers: usize) -> Result<&str, Refusal> {
+    let host = valid_host(only_host(request, most_headers)?)?;
+    authority(request, host)?;
+    framing(request)?;
+    Ok(host)
+}
+
+/// The one `Host` header of a request that has not too many headers. It may still be no host.
+pub fn only_host<B>(request: &Request<B>, most_headers: usize) -> Result<&HeaderValue, Refusal> {
     let headers = request.headers();
     if headers.len() > most_headers {
         return Err(Refusal::TooManyHeaders);
     }
     let mut hosts = headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().map_err(|_not_ascii| Refusal::Host)?,
-        _ => return Err(Refusal::Host),
-    };
-    if !is_host(host) {
-        return Err(Refusal::Host);
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Ok(host),
+        _ => Err(Refusal::Host),
     }
-    if let Some(authority) = request.uri().authority()
-        && !authority.as_str().eq_ignore_ascii_case(host)
-    {
-        return Err(Refusal::Authority);
+}
+
+/// The text of a `Host` header, if it is a host.
+pub fn valid_host(host: &HeaderValue) -> Result<&str, Refusal> {
+    let text = host.to_str().map_err(|_not_ascii| Refusal::Host)?;
+    if is_host(text) { Ok(text) } else { Err(Refusal::Host) }
+}
+
+/// Fails if the request line names another host than the `Host` header.
+pub fn authority<B>(request: &Request<B>, host: &str) -> Result<(), Refusal> {
+    match request.uri().authority() {
+        Some(authority) if !authority.as_str().eq_ignore_ascii_case(host) => {
+            Err(Refusal::Authority)
+        }
+        Some(_) | None => Ok(()),
     }
+}
+
+/// Fails if it could be read in two ways where the body of a request ends.
+pub fn framing<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(first) = encodings.next() {
         let chunked = first.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -69,7 +90,7 @@ pub fn head<B>(request: &Request<B>, most_headers: usize) -> Result<&str, Refusa
             return Err(Refusal::TransferEncoding);
         }
     }
-    Ok(host)
+    Ok(())
 }
 
 /// Whether a text can be a host with or without a port: a name, an IPv4 address, or an IPv6 address

@@ -157,6 +157,8 @@ impl PostgresServer {
         if self.durability == Durability::Thrown {
             // (With synchronous_commit off, a kill would lose what was committed just before.)
             settings.extend(["fsync=off", "full_page_writes=off"]);
+            // In the data directory, which is removed: a killed server cleans nothing up.
+            settings.push("dynamic_shared_memory_type=mmap");
         }
         Ok(with_args(server, settings.into_iter().flat_map(|setting| ["-c", setting])))
     }

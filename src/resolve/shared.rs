@@ -209,14 +209,13 @@ impl Shared {
         if key.as_str().len() > self.limits().bytes {
             return Ok(None);
         }
-        let (bucket, own) = self.places(key);
-        let mut get = cmd("HGET");
-        get.arg(&bucket).arg(key.as_str());
-        let Some(bytes) = self.ask::<Option<Vec<u8>>>(&get).await? else { return Ok(None) };
+        let Some(bytes) = self.ask::<Option<Vec<u8>>>(&self.hget(key)).await? else {
+            return Ok(None);
+        };
         match record::decode(&bytes, &*self.known())? {
             Field::Overflow { version: _ } => {
                 let mut get = cmd("GET");
-                get.arg(&own);
+                get.arg(self.places(key).1);
                 match self.ask::<Option<Vec<u8>>>(&get).await? {
                     None => Ok(None),
                     Some(bytes) => Ok(Some(record::decode(&bytes, &*self.known())?)),
@@ -224,6 +223,37 @@ impl Shared {
             }
             field @ (Field::Link(_) | Field::Tombstone { .. }) => Ok(Some(field)),
         }
+    }
+
+    /// What the buckets say of many keys, in their order; `None` for what would take a second look.
+    /// One message and one answer for all of them, or one for each in a cluster.
+    pub async fn get_many(&self, keys: &[LinkKey]) -> Result<Vec<Option<Field>>, Error> {
+        if self.breaker.is_open() {
+            return Err(Error::Open);
+        }
+        let mut handle = self.handle()?;
+        let answers: Vec<Option<Vec<u8>>> = if self.settings.cluster {
+            let gets = keys.iter().map(|key| {
+                let mut handle = handle.clone();
+                async move { self.hget(key).query_async(&mut handle).await }
+            });
+            self.timed(futures_util::future::try_join_all(gets)).await?
+        } else {
+            let mut pipeline = redis::pipe();
+            for key in keys {
+                pipeline.add_command(self.hget(key));
+            }
+            self.timed(pipeline.query_async(&mut handle)).await?
+        };
+        let known = self.known();
+        let read = |bytes: Vec<u8>| record::decode(&bytes, &*known).ok();
+        Ok(answers.into_iter().map(|answer| answer.and_then(read)).collect())
+    }
+
+    fn hget(&self, key: &LinkKey) -> Cmd {
+        let mut get = cmd("HGET");
+        get.arg(self.places(key).0).arg(key.as_str());
+        get
     }
 
     /// Writes a link, unless a later version stands there already.

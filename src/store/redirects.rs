@@ -245,8 +245,9 @@ pub async fn sample_targets(store: &Store, wanted: i64) -> Result<Vec<String>, E
         .query(
             "/* sample_targets */
              SELECT target FROM link TABLESAMPLE SYSTEM (
-                 (SELECT least(100, greatest(0.01, 100.0 * $1 / greatest(1, reltuples)))
+                 (SELECT least(100, greatest(0.01, 100.0 * $1::bigint / greatest(1, reltuples)))
                   FROM pg_class WHERE oid = 'link'::regclass))
+             ORDER BY random()
              LIMIT $1 /* wanted */",
             &[&wanted],
         )

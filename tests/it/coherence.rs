@@ -8,7 +8,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::support::deployment::{add_links, call, links_key, metric};
-use super::support::{Client, Proxy, TestDatabase, TestRedis, Traffic, Waypost, eventually, get};
+use super::support::{
+    Client, Proxy, TestCluster, TestDatabase, TestRedis, Traffic, Waypost, eventually, get,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -75,14 +77,23 @@ fn rlimits() {
 
 #[tokio::test]
 async fn an_edit_through_one_process_is_seen_by_another_within_100_milliseconds() {
-    let database = TestDatabase::new().await;
     let redis = TestRedis::start().await;
+    changes_are_seen_by_another_process(&[("REDIS_URL", &redis.url())]).await;
+}
+
+#[tokio::test]
+async fn an_edit_is_seen_as_soon_when_redis_is_a_cluster() {
+    let cluster = TestCluster::shared().await;
+    let redis = [("REDIS_URL", &*cluster.url()), ("WAYPOST_REDIS__PREFIX", cluster.prefix())];
+    changes_are_seen_by_another_process(&redis).await;
+}
+
+async fn changes_are_seen_by_another_process(redis: &[(&str, &str)]) {
+    let database = TestDatabase::new().await;
     add_links(&database.store(), &[("link", "https://a.example/0")]).await;
     let key = links_key(&database.store()).await;
-    let environment =
-        [("DATABASE_URL", database.url()), ("REDIS_URL", redis.url())].map(|(n, v)| (n, v));
-    let environment: Vec<(&str, &str)> =
-        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let url = database.url();
+    let environment = [&[("DATABASE_URL", &*url)], redis].concat();
     let (one, two) = (Waypost::start(&environment).await, Waypost::start(&environment).await);
     for round in 1..=20 {
         let target = format!("https://a.example/{round}");

@@ -303,3 +303,11 @@ async fn a_hit_is_counted_where_it_was_found() {
     assert!((resolved("local", "hit").await - 2.0).abs() < 0.1, "the first was no hit");
     assert!((resolved("postgres", "hit").await - 1.0).abs() < 0.1);
 }
+
+#[tokio::test]
+async fn an_answer_of_the_control_plane_has_the_request_id_of_the_log() {
+    let database = TestDatabase::new().await;
+    let waypost = start(&database).await;
+    let answer = get(waypost.control(), "/v1/links", &[]).await;
+    assert_eq!((answer.status, answer.header("x-request-id").len()), (401, 16));
+}

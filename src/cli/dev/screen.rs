@@ -39,7 +39,7 @@ impl fmt::Display for Screen<'_> {
         writeln!(f, "  Open      http://{edge}/{FIRST}")?;
         writeln!(f, "            http://{edge}/search?q=short+links\n")?;
         writeln!(f, "  Make a link of your own, in another terminal:\n")?;
-        writeln!(f, "curl -s http://{control}/v1/links \\")?;
+        writeln!(f, "curl -sw '\\n' http://{control}/v1/links \\")?;
         writeln!(f, "  -H 'Authorization: Bearer {}' \\", self.api_key)?;
         writeln!(f, "  -H 'Content-Type: application/json' \\")?;
         writeln!(f, "  -d '{{\"target\": \"https://www.rust-lang.org/learn\"}}'\n")?;
@@ -75,7 +75,7 @@ mod tests {
 
   Make a link of your own, in another terminal:
 
-curl -s http://127.0.0.1:8081/v1/links \
+curl -sw '\n' http://127.0.0.1:8081/v1/links \
   -H 'Authorization: Bearer wp_key' \
   -H 'Content-Type: application/json' \
   -d '{"target": "https://www.rust-lang.org/learn"}'

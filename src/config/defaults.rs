@@ -1,0 +1,114 @@
+//! What each setting is when nobody sets it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{
+    Cache, Clicks, Control, Edge, Limits, Links, Log, LogFormat, Postgres, Redis, Secret, Shutdown,
+    UnknownHost,
+};
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            public_url: url::Url::parse("http://127.0.0.1:8080/").expect("a URL written here"),
+            workers: 0,
+            unknown_host: UnknownHost::DefaultDomain,
+        }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_read: Duration::from_secs(5),
+            header_bytes: 8_192,
+            headers: 64,
+            control_body_bytes: 64 * 1_024,
+            batch_body_bytes: 8 * 1_024 * 1_024,
+            request: Duration::from_secs(10),
+            keep_alive: Duration::from_mins(1),
+            connection_age: Duration::from_mins(5),
+            connections_per_client: 256,
+            connections: 16_384,
+        }
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { announce: Duration::from_secs(5), limit: Duration::from_secs(25) }
+    }
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self {
+            url: Secret::default(),
+            read_connections: 8,
+            connections: 8,
+            pool_wait: Duration::from_millis(50),
+            read_timeout: Duration::from_millis(250),
+            startup_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            cluster: false,
+            response: Duration::from_millis(50),
+            connect: Duration::from_millis(100),
+            expected_links: 1_000_000,
+            bucket: Duration::from_hours(24),
+            prefix: "wl".to_owned(),
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            bytes: 256 * 1_024 * 1_024,
+            fresh: Duration::from_secs(10),
+            stale: Duration::from_hours(24),
+            missing_entries: 100_000,
+            missing: Duration::from_secs(5),
+            front_entries: 65_536,
+        }
+    }
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            slug_length: 7,
+            slashes: false,
+            schemes: vec!["http".to_owned(), "https".to_owned()],
+            allowed_hosts: Vec::new(),
+            blocked_hosts: Vec::new(),
+            permanent_cache_seconds: 90,
+        }
+    }
+}
+
+impl Default for Clicks {
+    fn default() -> Self {
+        Self { write: Duration::from_millis(500), buffer: 65_536, pending_links: 1_000_000 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}

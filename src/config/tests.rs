@@ -1,0 +1,104 @@
+use super::*;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), text).expect("written");
+    let environment = environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    Config::load(Some(file.path()), &environment).map_err(|error| {
+        error.to_string().replace(&file.path().display().to_string(), "waypost.toml")
+    })
+}
+
+#[test]
+fn the_shipped_file_shows_every_setting_with_its_default() {
+    let shipped = include_str!("../../config/waypost.toml");
+    // A setting is shown as a comment, `# name = value`; the text has a space more.
+    let uncommented: String = shipped
+        .lines()
+        .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+        .fold(String::new(), |all, line| all + line + "\n");
+    let shown = load(&uncommented, &[]).expect("valid");
+    assert_eq!(format!("{shown:?}"), format!("{:?}", Config::default()));
+    assert_eq!(
+        format!("{:?}", load(shipped, &[]).expect("valid")),
+        format!("{:?}", Config::default())
+    );
+    // Ten sections hold all other fields, and each of those is shown.
+    let settings = shipped.lines().filter(|line| line.starts_with("#= ")).count();
+    let fields = format!("{:#?}", Config::default())
+        .lines()
+        .filter(|line| line.starts_with("        ") && !line.starts_with("         "))
+        .filter(|line| line.contains(": "))
+        .count();
+    assert_eq!(settings, fields);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_file_and_line() {
+    let message = load("[edge]\nlissten = \"0.0.0.0:80\"\n", &[]).expect_err("refused");
+    let first = message.lines().next();
+    assert_eq!(first, Some("in waypost.toml: TOML parse error at line 2, column 1"));
+    assert!(message.contains("unknown field `lissten`, expected one of `listen`"), "{message}");
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_with_its_bounds() {
+    let message = load("[limits]\nheader_read_seconds = 0\n", &[]).expect_err("refused");
+    insta::assert_snapshot!(message, @r"
+    in waypost.toml: TOML parse error at line 2, column 23
+      |
+    2 | header_read_seconds = 0
+      |                       ^
+    must be from 1 to 31536000, not 0
+    ");
+}
+
+#[test]
+fn the_environment_stands_above_the_file() {
+    let config = load(
+        "[edge]\nworkers = 3\n",
+        &[
+            ("WAYPOST_EDGE__WORKERS", "5"),
+            ("WAYPOST_EDGE__LISTEN", "127.0.0.1:9"),
+            ("REDIS_URL", "redis://a,redis://b"),
+            ("DATABASE_URL", "postgresql://secret"),
+        ],
+    )
+    .expect("valid");
+    assert_eq!(config.edge.workers, 5);
+    assert_eq!(config.edge.listen, SocketAddr::from(([127, 0, 0, 1], 9)));
+    assert!(config.redis.cluster);
+    assert_eq!(config.postgres.url.expose(), "postgresql://secret");
+    assert!(!format!("{config:?}").contains("secret"), "a secret shows itself");
+}
+
+#[test]
+fn a_message_shows_no_password() {
+    let file = load("[postgres]\nurl = postgresql://me:secret@host/waypost\n", &[]);
+    let variable = load("", &[("WAYPOST_REDIS__URLS", "redis://:secret@host/")]);
+    for message in [file.expect_err("not quoted"), variable.expect_err("not a list")] {
+        assert!(message.contains("://…@host/") && !message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
+fn no_size_is_too_large_to_start_with() {
+    for name in [
+        "CLICKS__BUFFER",
+        "LIMITS__HEADER_BYTES",
+        "POSTGRES__CONNECTIONS",
+        "POSTGRES__READ_CONNECTIONS",
+    ] {
+        let name = format!("WAYPOST_{name}");
+        let message = load("", &[(&name, "9223372036854775807")]).expect_err("refused");
+        assert!(message.contains("must be from"), "{message}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let message = load("", &[("WAYPOST_EDGE__WORKRES", "5")]).expect_err("refused");
+    assert!(message.starts_with("in the environment variable WAYPOST_EDGE__WORKRES"), "{message}");
+    let message = load("", &[("WAYPOST_CACHE__FRONT_ENTRIES", "3")]).expect_err("refused");
+    assert!(message.contains("power of two"), "{message}");
+}

@@ -1,0 +1,129 @@
+//! Values that settings can have: each is judged while it is read, so that the message knows its line.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// A setting that may hold a password: it never shows itself.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing was set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "(not set)" } else { "(hidden)" })
+    }
+}
+
+pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<url::Url, D::Error> {
+    let text = String::deserialize(from)?;
+    let url = url::Url::parse(&text).map_err(|error| {
+        D::Error::custom(format!("{error}; write it like https://go.example.com/"))
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(D::Error::custom("must start with http:// or https:// and name a host"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(D::Error::custom("must end after the host: slugs stand at the root of it"));
+    }
+    Ok(url)
+}
+
+/// The longest that any wait can be set to: a year.
+const LONGEST: u64 = 31_536_000;
+
+pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    bounded(from, 1, LONGEST).map(Duration::from_secs)
+}
+
+pub(super) fn seconds_or_zero<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    bounded(from, 0, LONGEST).map(Duration::from_secs)
+}
+
+pub(super) fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    bounded(from, 1, LONGEST).map(Duration::from_millis)
+}
+
+pub(super) fn bounded<'de, D: Deserializer<'de>>(
+    from: D,
+    least: u64,
+    most: u64,
+) -> Result<u64, D::Error> {
+    let value = u64::deserialize(from)?;
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(D::Error::custom(format!("must be from {least} to {most}, not {value}")))
+    }
+}
+
+pub(super) fn at_least<'de, const LEAST: usize, D: Deserializer<'de>>(
+    from: D,
+) -> Result<usize, D::Error> {
+    let value = usize::deserialize(from)?;
+    if value >= LEAST {
+        Ok(value)
+    } else {
+        Err(D::Error::custom(format!("must be {LEAST} or more, not {value}")))
+    }
+}
+
+pub(super) fn from_to<'de, const LEAST: usize, const MOST: usize, D: Deserializer<'de>>(
+    from: D,
+) -> Result<usize, D::Error> {
+    let value = usize::deserialize(from)?;
+    if (LEAST..=MOST).contains(&value) {
+        Ok(value)
+    } else {
+        Err(D::Error::custom(format!("must be from {LEAST} to {MOST}, not {value}")))
+    }
+}
+
+pub(super) fn header_count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    // hyper reads up to 100 headers without allocating; more are refused before we count them.
+    bounded(from, 1, 100).map(|count| usize::try_from(count).expect("at most 100"))
+}
+
+pub(super) fn slug_length<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    bounded(from, 5, 10).map(|length| u8::try_from(length).expect("at most 10"))
+}
+
+pub(super) fn cache_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    bounded(from, 0, LONGEST).map(|seconds| u32::try_from(seconds).expect("at most a year"))
+}
+
+pub(super) fn power_of_two<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let value = usize::deserialize(from)?;
+    if value.is_power_of_two() && value <= 1 << 24 {
+        Ok(value)
+    } else {
+        Err(D::Error::custom(format!("must be a power of two up to 16777216, not {value}")))
+    }
+}
+
+pub(super) fn key_prefix<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let prefix = String::deserialize(from)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if (1..=16).contains(&prefix.len()) && prefix.bytes().all(plain) {
+        Ok(prefix)
+    } else {
+        Err(D::Error::custom("must be 1 to 16 letters, digits, '-' or '_'"))
+    }
+}
