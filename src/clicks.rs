@@ -164,10 +164,14 @@ impl Writer {
     /// At the end: what could not be written is lost, and said to be.
     fn report_lost(&self) {
         let unwritten = self.unwritten.iter().flat_map(|(_, clicks)| clicks);
-        let lost: i64 = unwritten
-            .map(|(_, count)| *count)
-            .chain(self.counter.take().iter().map(|(_, n)| *n))
-            .sum();
+        let mut lost: i64 = unwritten.map(|(_, count)| *count).sum();
+        loop {
+            let some = self.counter.take();
+            if some.is_empty() {
+                break;
+            }
+            lost += some.iter().map(|(_, count)| *count).sum::<i64>();
+        }
         if lost > 0 {
             let dropped = self.counter.metrics.clicks_dropped.with_label_values(&["database_away"]);
             dropped.inc_by(u64::try_from(lost).unwrap_or(0));

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 pub use values::Secret;
 use values::{
-    at_least, cache_seconds, header_count, hosts, key_prefix, milliseconds, power_of_two,
+    at_least, cache_seconds, from_to, header_count, hosts, key_prefix, milliseconds, power_of_two,
     public_url, seconds, seconds_or_zero, slug_length,
 };
 
@@ -115,7 +115,7 @@ pub struct Limits {
     #[serde(rename = "header_read_seconds", deserialize_with = "seconds")]
     pub header_read: Duration,
     /// The size of a request's line and headers.
-    #[serde(deserialize_with = "at_least::<8_192, _>")]
+    #[serde(deserialize_with = "from_to::<8_192, 1_048_576, _>")]
     pub header_bytes: usize,
     /// How many headers a request may have.
     #[serde(deserialize_with = "header_count")]
@@ -163,10 +163,10 @@ pub struct Postgres {
     /// Where the database is; `DATABASE_URL` stands above it.
     pub url: Secret,
     /// Connections for link look-ups.
-    #[serde(deserialize_with = "at_least::<1, _>")]
+    #[serde(deserialize_with = "from_to::<1, 10_000, _>")]
     pub read_connections: usize,
     /// Connections for everything else.
-    #[serde(deserialize_with = "at_least::<1, _>")]
+    #[serde(deserialize_with = "from_to::<1, 10_000, _>")]
     pub connections: usize,
     /// How long a look-up waits for a connection.
     #[serde(rename = "pool_wait_milliseconds", deserialize_with = "milliseconds")]
@@ -259,7 +259,7 @@ pub struct Clicks {
     #[serde(rename = "write_milliseconds", deserialize_with = "milliseconds")]
     pub write: Duration,
     /// Clicks that each serving thread holds between two writes; more are dropped and metered.
-    #[serde(deserialize_with = "at_least::<1, _>")]
+    #[serde(deserialize_with = "from_to::<1, 16_777_216, _>")]
     pub buffer: usize,
     /// Links whose clicks are held while the database is away; more are dropped and metered.
     #[serde(deserialize_with = "at_least::<1, _>")]
@@ -311,15 +311,17 @@ impl Config {
         };
         let content = |error: &toml::de::Error| Error::Content {
             path: path.map_or_else(|| PathBuf::from("the configuration"), Path::to_owned),
-            message: error.to_string().trim_end().to_owned(),
+            message: without_passwords(error.to_string().trim_end()),
         };
         // Read on its own first: only then does a message know the line.
         let mut config: Self = toml::from_str(&text).map_err(|error| content(&error))?;
         let mut table: toml::Table = toml::from_str(&text).map_err(|error| content(&error))?;
         for (name, value) in environment {
             if let Some(place) = name.strip_prefix("WAYPOST_").and_then(|n| n.split_once("__")) {
-                config = set(&mut table, place, value)
-                    .map_err(|message| Error::Environment { name: name.clone(), message })?;
+                config = set(&mut table, place, value).map_err(|message| Error::Environment {
+                    name: name.clone(),
+                    message: without_passwords(&message),
+                })?;
             }
         }
         config.set_servers(environment);
@@ -359,6 +361,21 @@ fn set(table: &mut toml::Table, place: (&str, &str), value: &str) -> Result<Conf
         | toml::Value::Array(_) => return Err(format!("[{section}] is not a section")),
     };
     Config::deserialize(table.clone()).map_err(|error| error.to_string().trim_end().to_owned())
+}
+
+/// A message that may show an address, without the name and password in it.
+fn without_passwords(message: &str) -> String {
+    let mut parts = message.split("://");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |shown, part| {
+        let end = part.find([' ', '\n', '"', '\'', '`', ',']).unwrap_or(part.len());
+        let (address, rest) = part.split_at(end);
+        let address = match address.rsplit_once('@') {
+            Some((_, host)) => format!("…@{host}"),
+            None => address.to_owned(),
+        };
+        format!("{shown}://{address}{rest}")
+    })
 }
 
 #[cfg(test)]

@@ -32,7 +32,9 @@ pub(super) async fn start(parts: &Arc<Parts>, domains: watch::Sender<Arc<Domains
     let mut loops = JoinSet::new();
     if let Some(shared) = &parts.shared {
         learn(parts, shared).await;
-        revive_redis(shared, &parts.announcer).await;
+        if let Err(error) = revive_redis(shared, &parts.announcer).await {
+            tracing::warn!(%error, "starting without Redis: it is asked as soon as it answers");
+        }
         let (shared, local) = (Arc::clone(shared), Arc::clone(&parts.local));
         loops.spawn(feed::follow(Arc::clone(&shared), local, Arc::clone(&parts.metrics)));
         loops.spawn(watch_redis(Arc::clone(parts), shared));
@@ -54,27 +56,24 @@ async fn watch_redis(parts: Arc<Parts>, shared: Arc<Shared>) {
     let mut ticks = every(WATCH);
     loop {
         ticks.tick().await;
-        revive_redis(&shared, &parts.announcer).await;
+        if let Err(error) = revive_redis(&shared, &parts.announcer).await {
+            tracing::debug!(%error, "Redis does not answer, or does not take what it missed");
+        }
         show_breaker(&parts, "redis", shared.breaker().is_open());
     }
 }
 
 /// Sees whether Redis answers. One that was away is asked for links again only when it has taken
 /// every change that it missed, or when nobody can say what these are.
-async fn revive_redis(shared: &Shared, announcer: &Announcer) {
-    if let Err(error) = shared.check().await {
-        tracing::debug!(%error, "Redis does not answer");
-        return;
-    }
-    if !shared.breaker().is_open() {
-        return;
-    }
-    match announcer.carry_out_all().await {
-        Ok(()) | Err(announce::Error::Store(_)) => shared.breaker().close(),
-        Err(error @ announce::Error::Shared(_)) => {
-            tracing::debug!(%error, "Redis answers, but does not take what it missed");
+async fn revive_redis(shared: &Shared, announcer: &Announcer) -> Result<(), announce::Error> {
+    shared.check().await?;
+    if shared.breaker().is_open() {
+        match announcer.carry_out_all().await {
+            Ok(()) | Err(announce::Error::Store(_)) => shared.breaker().close(),
+            Err(error @ announce::Error::Shared(_)) => return Err(error),
         }
     }
+    Ok(())
 }
 
 async fn watch_postgres(parts: Arc<Parts>) {

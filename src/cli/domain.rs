@@ -9,7 +9,7 @@ use crate::code::slug::LetterCase;
 use crate::link::rules::authority;
 use crate::store::{self, domains};
 
-/// Add and list the hosts under which links are found.
+/// Add, edit and list the hosts under which links are found.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Add a host
@@ -21,6 +21,14 @@ pub(crate) enum Command {
         #[arg(long)]
         case_insensitive: bool,
     },
+    /// Change how a host reads slugs
+    Edit {
+        /// The host, as `domain list` shows it without its port
+        host: String,
+        /// Tell capitals from small letters, or not
+        #[arg(long, value_enum)]
+        case: Case,
+    },
     /// List all hosts
     List {
         /// Print JSON
@@ -29,10 +37,20 @@ pub(crate) enum Command {
     },
 }
 
+/// How a host reads slugs.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Case {
+    /// `/Spring` and `/spring` are two links.
+    Sensitive,
+    /// They are one; only while no slug has capitals.
+    Insensitive,
+}
+
 /// Runs one of them.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Error> {
     match command {
         Command::Add { host, case_insensitive } => add(context, &host, case_insensitive).await,
+        Command::Edit { host, case } => edit(context, &host, case).await,
         Command::List { json } => list(context, json).await,
     }
 }
@@ -52,6 +70,32 @@ async fn add(context: &Context, host: &str, case_insensitive: bool) -> Result<()
     context.record(&transaction, "domain.add", &format!("domain:{host}"), detail).await?;
     transaction.commit().await.map_err(store::Error::from)?;
     say(&format!("added {host}"))
+}
+
+async fn edit(context: &Context, host: &str, case: Case) -> Result<(), Error> {
+    let is_default = context.config.edge.public_url.host_str() == Some(host);
+    let stored = (!is_default).then_some(host);
+    let case = match case {
+        Case::Sensitive => LetterCase::Exact,
+        Case::Insensitive => LetterCase::Folded,
+    };
+    let mut connection = context.store.connection().await?;
+    let transaction = connection.transaction().await.map_err(store::Error::from)?;
+    if !domains::set_case(&transaction, stored, case).await? {
+        return Err(Error::Message(format!("there is no domain '{host}': add it first")));
+    }
+    if case == LetterCase::Folded
+        && let Some(slug) = domains::slug_with_capitals(&transaction, stored).await?
+    {
+        return Err(Error::Message(format!(
+            "'{host}' has slugs with capitals, such as '{slug}': nobody would find them any more. \
+             Delete them, or make them again in small letters, first"
+        )));
+    }
+    let detail = json!({ "case_insensitive": case == LetterCase::Folded });
+    context.record(&transaction, "domain.edit", &format!("domain:{host}"), detail).await?;
+    transaction.commit().await.map_err(store::Error::from)?;
+    say(&format!("edited {host}; running instances follow within seconds"))
 }
 
 async fn list(context: &Context, as_json: bool) -> Result<(), Error> {

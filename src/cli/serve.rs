@@ -1,5 +1,7 @@
 //! `waypost serve`
 
+use std::pin::pin;
+
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,8 +22,12 @@ impl Serve {
     pub(super) async fn run(self, config: Config) -> Result<(), Error> {
         start_logging(&config.log)?;
         raise_file_limit();
-        let stop = stop_signal()?;
-        let running = app::start(config).await?;
+        let mut stop = pin!(stop_signal()?);
+        // A start may wait for the database; who is told to end meanwhile ends.
+        let running = tokio::select! {
+            running = app::start(config) => running?,
+            () = &mut stop => return Ok(()),
+        };
         tracing::info!(edge = %running.edge, control = %running.control, "serving");
         if self.print_addresses {
             say(&format!("{{\"edge\":\"{}\",\"control\":\"{}\"}}", running.edge, running.control))?;

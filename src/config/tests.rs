@@ -73,6 +73,29 @@ fn the_environment_stands_above_the_file() {
 }
 
 #[test]
+fn a_message_shows_no_password() {
+    let file = load("[postgres]\nurl = postgresql://me:secret@host/waypost\n", &[]);
+    let variable = load("", &[("WAYPOST_REDIS__URLS", "redis://:secret@host/")]);
+    for message in [file.expect_err("not quoted"), variable.expect_err("not a list")] {
+        assert!(message.contains("://…@host/") && !message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
+fn no_size_is_too_large_to_start_with() {
+    for name in [
+        "CLICKS__BUFFER",
+        "LIMITS__HEADER_BYTES",
+        "POSTGRES__CONNECTIONS",
+        "POSTGRES__READ_CONNECTIONS",
+    ] {
+        let name = format!("WAYPOST_{name}");
+        let message = load("", &[(&name, "9223372036854775807")]).expect_err("refused");
+        assert!(message.contains("must be from"), "{message}");
+    }
+}
+
+#[test]
 fn a_bad_variable_is_named() {
     let message = load("", &[("WAYPOST_EDGE__WORKRES", "5")]).expect_err("refused");
     assert!(message.starts_with("in the environment variable WAYPOST_EDGE__WORKRES"), "{message}");

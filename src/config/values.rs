@@ -103,6 +103,17 @@ pub(super) fn at_least<'de, const LEAST: usize, D: Deserializer<'de>>(
     }
 }
 
+pub(super) fn from_to<'de, const LEAST: usize, const MOST: usize, D: Deserializer<'de>>(
+    from: D,
+) -> Result<usize, D::Error> {
+    let value = usize::deserialize(from)?;
+    if (LEAST..=MOST).contains(&value) {
+        Ok(value)
+    } else {
+        Err(D::Error::custom(format!("must be from {LEAST} to {MOST}, not {value}")))
+    }
+}
+
 pub(super) fn header_count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     // hyper reads up to 100 headers without allocating; more are refused before we count them.
     bounded(from, 1, 100).map(|count| usize::try_from(count).expect("at most 100"))

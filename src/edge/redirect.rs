@@ -192,7 +192,8 @@ impl Edge {
         }
         let Some(key) = LinkKey::parse(key) else { return Err(Page::NotFound) };
         match self.resolver.load(key, doubtful).await {
-            Resolved::Link(entry) => Ok((entry, Said::Hit)),
+            // Found, but not here: the tier that had it counts the hit.
+            Resolved::Link(entry) => Ok((entry, Said::Missing)),
             Resolved::Stale(entry) => Ok((entry, Said::Stale)),
             Resolved::Missing => Err(Page::NotFound),
             Resolved::Unavailable => Err(Page::Unavailable),

@@ -303,6 +303,8 @@ pub(super) struct Tracked {
     since: Cell<u64>,
     opened: u64,
     order: Cell<Order>,
+    /// When it was told to finish.
+    finishing: Cell<Option<u64>>,
     waker: RefCell<Option<Waker>>,
     now: Rc<Cell<u64>>,
 }
@@ -329,12 +331,19 @@ impl Tracked {
         let cut = match self.phase.get() {
             Phase::Reading if longer(self.since.get(), limits.header_read) => Some("headers"),
             Phase::Answering if longer(self.since.get(), limits.request) => Some("request"),
+            // Told to finish, and still here: the peer does not read its answers.
+            Phase::Idle if self.finishing.get().is_some_and(|at| longer(at, limits.request)) => {
+                Some("closing")
+            }
             Phase::Reading | Phase::Answering | Phase::Idle => None,
         };
         let idle = self.phase.get() == Phase::Idle && longer(self.since.get(), limits.keep_alive);
         if cut.is_some() {
             self.order(Order::Cut);
         } else if idle || stage == DRAINING || longer(self.opened, limits.connection_age) {
+            if self.finishing.get().is_none() {
+                self.finishing.set(Some(self.now.get()));
+            }
             self.order(Order::Finish);
         }
         cut
@@ -361,6 +370,7 @@ async fn work<S: Service>(service: S, shared: Arc<Shared>, mut dealt: mpsc::Rece
                         since: Cell::new(now.get()),
                         opened: now.get(),
                         order: Cell::new(Order::Go),
+                        finishing: Cell::new(None),
                         waker: RefCell::new(None),
                         now: Rc::clone(&now),
                     });

@@ -14,6 +14,8 @@ use crate::store::{self, Store};
 
 /// Changes carried out at a time.
 const SOME: usize = 500;
+/// After so many refusals the rest waits.
+const ENOUGH: usize = 3;
 
 /// Why changes still wait.
 #[derive(Debug, thiserror::Error)]
@@ -89,15 +91,36 @@ impl Announcer {
         if changes.is_empty() {
             return Ok(0);
         }
-        for Change { key, version, redirect } in &changes {
-            match redirect {
-                Some(link) => shared.put(key, link).await?,
-                None => shared.bury(key, *version).await?,
+        let found = changes.len();
+        let (mut written, mut refused) = (Vec::new(), Vec::new());
+        for change in changes {
+            let Change { key, version, redirect } = &change;
+            let outcome = match redirect {
+                Some(link) => shared.put(key, link).await,
+                None => shared.bury(key, *version).await,
+            };
+            match outcome {
+                Ok(()) => written.push(change),
+                Err(error) => {
+                    // It may well be read and still refuse writes: full, or a replica. What it has
+                    // of this link is out of date, so nobody asks it until it has taken the change.
+                    shared.breaker().trip(&error);
+                    refused.push(error);
+                }
+            }
+            // One node of a cluster that is away does not hold up the others' changes.
+            if refused.len() >= ENOUGH {
+                break;
             }
         }
-        let keys: Vec<LinkKey> = changes.iter().map(|change| change.key.clone()).collect();
-        shared.publish(&keys).await?;
-        redirects::settle_changes(&self.store, &changes).await?;
-        Ok(changes.len())
+        let keys: Vec<LinkKey> = written.iter().map(|change| change.key.clone()).collect();
+        if !keys.is_empty() {
+            shared.publish(&keys).await?;
+            redirects::settle_changes(&self.store, &written).await?;
+        }
+        match refused.pop() {
+            Some(error) => Err(error.into()),
+            None => Ok(found),
+        }
     }
 }

@@ -46,6 +46,13 @@ impl Breaker {
         }
     }
 
+    /// It must not be asked at once, however often it answered before: what it says may be wrong.
+    pub fn trip(&self, why: &dyn std::fmt::Display) {
+        if !self.open.swap(true, Ordering::AcqRel) {
+            tracing::warn!(dependency = self.dependency, %why, "not asked until it can be trusted");
+        }
+    }
+
     /// The background loop found that it answers again.
     pub fn close(&self) {
         self.failures.store(0, Ordering::Relaxed);

@@ -76,6 +76,12 @@ impl Entry {
         self.text.get(..self.key_length).unwrap_or_default()
     }
 
+    /// It is known that the link was deleted or changed: whoever still holds this entry must not
+    /// serve it any more, not even when nobody can be asked.
+    fn give_up(&self) {
+        self.stale_until.store(0, Ordering::Relaxed);
+    }
+
     /// Memory, roughly: what the cache is bounded by.
     fn weight(&self) -> u32 {
         let fallback = self.fallback.as_ref().map_or(0, HeaderValue::len);
@@ -105,6 +111,9 @@ pub struct Stamp {
     epoch: u64,
     doubts: u32,
 }
+
+/// How long past its time an entry is still served at once.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Parts of the hash that doubts are counted by.
 const STRIPES: usize = 1_024;
@@ -151,7 +160,7 @@ impl Local {
 
     /// To be taken *before* a load begins.
     pub fn stamp(&self, key: &LinkKey) -> Stamp {
-        let doubts = self.doubts_of(key).map_or(0, |doubts| doubts.load(Ordering::Acquire));
+        let doubts = self.doubts_of(key).map_or(0, |doubts| doubts.load(Ordering::SeqCst));
         Stamp { epoch: self.epoch.load(Ordering::Acquire), doubts }
     }
 
@@ -185,6 +194,11 @@ impl Local {
         if now.0 < due {
             return Standing::Fresh;
         }
+        // Nobody asked for a while: what was true an hour ago is not served without asking, or an
+        // edit whose message was lost could be hidden for as long as a link is idle.
+        if UnixMillis(due).after(GRACE) < now {
+            return Standing::Doubtful;
+        }
         let chosen = entry.refresh_at.compare_exchange(
             due,
             now.after(RETRY).0,
@@ -199,25 +213,34 @@ impl Local {
     /// from the beginning.
     pub fn keep(&self, key: &LinkKey, link: &Redirect, stamp: Stamp) -> Option<Arc<Entry>> {
         self.missing.invalidate(key);
-        let standing = self.links.get(key).filter(|entry| entry.version >= link.version);
-        let entry = if let Some(entry) = standing {
-            entry
-        } else {
-            let entry = Arc::new(self.entry(key, link)?);
-            self.links.insert(key.clone(), Arc::clone(&entry));
-            entry
+        let entry = match self.links.get(key) {
+            Some(entry) if entry.version >= link.version => entry,
+            older => {
+                let entry = Arc::new(self.entry(key, link)?);
+                self.links.insert(key.clone(), Arc::clone(&entry));
+                if let Some(older) = older {
+                    older.give_up();
+                }
+                entry
+            }
         };
         let (refresh_at, stale_until) = self.times();
         entry.refresh_at.store(refresh_at, Ordering::Relaxed);
         entry.stale_until.store(stale_until, Ordering::Relaxed);
         entry.epoch.store(stamp.epoch, Ordering::Relaxed);
-        entry.revoked.store(stamp != self.stamp(key), Ordering::Release);
+        entry.revoked.store(stamp != self.stamp(key), Ordering::SeqCst);
+        // A change between that look and that store would be forgotten.
+        if stamp != self.stamp(key) {
+            entry.revoked.store(true, Ordering::SeqCst);
+        }
         Some(entry)
     }
 
     /// Remembers that a key leads nowhere.
     pub fn keep_missing(&self, key: &LinkKey, stamp: Stamp) {
-        self.links.invalidate(key);
+        if let Some(entry) = self.links.remove(key) {
+            entry.give_up();
+        }
         if stamp == self.stamp(key) {
             self.missing.insert(key.clone(), ());
         }
@@ -242,11 +265,11 @@ impl Local {
     /// that nobody can be asked.
     pub fn doubt(&self, key: &LinkKey) {
         if let Some(doubts) = self.doubts_of(key) {
-            doubts.fetch_add(1, Ordering::AcqRel);
+            doubts.fetch_add(1, Ordering::SeqCst);
         }
         self.missing.invalidate(key);
         if let Some(entry) = self.links.get(key) {
-            entry.revoked.store(true, Ordering::Release);
+            entry.revoked.store(true, Ordering::SeqCst);
         }
     }
 
@@ -349,11 +372,14 @@ mod tests {
         let local = local(&clock);
         let entry = local.keep(&key(), &redirect(1), local.stamp(&key())).expect("kept");
         assert_eq!(local.standing(&entry, clock.now()), Standing::Fresh);
-        clock.advance(Duration::from_secs(12));
+        let due = entry.refresh_at.load(Ordering::Relaxed);
+        clock.advance(UnixMillis(due).since(clock.now()));
         assert_eq!(local.standing(&entry, clock.now()), Standing::FreshEnough);
         assert_eq!(local.standing(&entry, clock.now()), Standing::Fresh, "one refresh is enough");
         clock.advance(RETRY);
         assert_eq!(local.standing(&entry, clock.now()), Standing::FreshEnough, "it failed: again");
+        clock.advance(RETRY + GRACE + Duration::from_millis(1));
+        assert_eq!(local.standing(&entry, clock.now()), Standing::Doubtful, "idle for too long");
         clock.advance(Duration::from_hours(24));
         assert_eq!(local.standing(&entry, clock.now()), Standing::TooOld);
     }
@@ -371,7 +397,7 @@ mod tests {
         assert_eq!(local.standing(&entry, clock.now()), Standing::Doubtful);
         let newer = local.keep(&key(), &redirect(2), local.stamp(&key())).expect("kept");
         assert_eq!(local.standing(&newer, clock.now()), Standing::Fresh);
-        assert_eq!(local.standing(&entry, clock.now()), Standing::Doubtful, "it was replaced");
+        assert_eq!(local.standing(&entry, clock.now()), Standing::TooOld, "it was replaced");
         let kept = local.keep(&key(), &redirect(1), local.stamp(&key())).expect("kept");
         assert_eq!(kept.version, 2, "an older version never replaces a newer one");
     }
@@ -389,12 +415,13 @@ mod tests {
     }
 
     #[test]
-    fn an_evicted_entry_is_doubtful_wherever_it_is_still_held() {
+    fn a_deleted_link_is_not_served_wherever_it_is_still_held() {
         let clock = Clock::by_hand(UnixMillis(1_000_000));
         let local = local(&clock);
         let entry = local.keep(&key(), &redirect(1), local.stamp(&key())).expect("kept");
         local.keep_missing(&key(), local.stamp(&key()));
-        assert_eq!(local.standing(&entry, clock.now()), Standing::Doubtful);
+        // A serving thread would have it served again as soon as nobody can be asked.
+        assert_eq!(local.standing(&entry, clock.now()), Standing::TooOld);
         assert!(local.is_missing("AbC") && local.find("AbC").is_none());
     }
 }

@@ -21,6 +21,8 @@ use crate::clock::whole_millis;
 use crate::link::{LinkKey, Redirect};
 use crate::metrics::Metrics;
 
+mod instance;
+
 /// Fields in a bucket when as many links are cached as were expected.
 const USUAL_FIELDS: usize = 100;
 /// More fields than this are not kept: they cost the server more work and save no memory.
@@ -345,6 +347,7 @@ impl Shared {
             drop(self.handle.set(handle));
         }
         self.ask::<String>(&cmd("PING")).await?;
+        self.recognize().await?;
         if self.breaker.is_open() {
             // It may be another server by now.
             let limits = self.read_limits().await;

@@ -42,6 +42,39 @@ pub async fn add(
     row.as_ref().map(read).transpose()
 }
 
+/// Whether a domain tells capitals from small letters, from now on; `None` is the default domain.
+/// Answers `false` if there is no such domain.
+pub async fn set_case(
+    transaction: &Transaction<'_>,
+    host: Option<&str>,
+    case: LetterCase,
+) -> Result<bool, Error> {
+    let changed = transaction
+        .execute(
+            "UPDATE domain SET case_insensitive = $2 /* case_insensitive */
+             WHERE host IS NOT DISTINCT FROM $1 /* host, set_case */",
+            &[&host, &(case == LetterCase::Folded)],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// A slug with capitals in a domain, if there is one: nobody would find it if the domain folded.
+pub async fn slug_with_capitals(
+    transaction: &Transaction<'_>,
+    host: Option<&str>,
+) -> Result<Option<String>, Error> {
+    let row = transaction
+        .query_opt(
+            "SELECT slug FROM link JOIN domain ON domain.id = link.domain_id
+             WHERE domain.host IS NOT DISTINCT FROM $1 /* host */ AND slug <> lower(slug)
+             LIMIT 1 /* slug_with_capitals */",
+            &[&host],
+        )
+        .await?;
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
+}
+
 fn read(row: &Row) -> Result<Domain, Error> {
     let folds: bool = row.try_get("case_insensitive")?;
     Ok(Domain {

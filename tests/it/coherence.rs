@@ -171,7 +171,7 @@ async fn a_redis_that_was_away_does_not_come_back_with_the_old_target() {
         location(&one, slug).await;
     }
     eventually("both are in Redis", PATIENCE, async || {
-        (redis.ask(&["DBSIZE"]) == "2").then_some(())
+        (redis.ask(&["DBSIZE"]) == "3").then_some(())
     })
     .await;
     redis.pause();
@@ -190,4 +190,60 @@ async fn a_redis_that_was_away_does_not_come_back_with_the_old_target() {
         (row.get::<_, i64>(0) == 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_edit_is_seen_though_redis_takes_no_writes() {
+    let database = TestDatabase::new().await;
+    let redis = TestRedis::start().await;
+    add_links(&database.store(), &[("link", "https://a.example/0")]).await;
+    let key = links_key(&database.store()).await;
+    let environment: [(&str, &str); 2] =
+        [("DATABASE_URL", &database.url()), ("REDIS_URL", &redis.url())];
+    let one = Waypost::start(&environment).await;
+    location(&one, "link").await;
+    eventually("it is in Redis", PATIENCE, async || (redis.ask(&["DBSIZE"]) == "2").then_some(()))
+        .await;
+    // Full: it is read as before, and refuses to be written.
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1kb"]);
+    edit(&one, &key, "link", "https://a.example/1").await;
+    assert_eq!(location(&one, "link").await, "https://a.example/1");
+    let two = Waypost::start(&environment).await;
+    assert_eq!(location(&two, "link").await, "https://a.example/1");
+    let ready = get(one.control(), "/readyz", &[]).await.json();
+    assert_eq!(ready.get("status"), Some(&json!("degraded")));
+    redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    eventually("all is well again", PATIENCE, async || {
+        let ready = get(one.control(), "/readyz", &[]).await.json();
+        (ready.get("status")? == "ready").then_some(())
+    })
+    .await;
+    assert_eq!(location(&two, "link").await, "https://a.example/1");
+}
+
+#[tokio::test]
+async fn a_redis_that_restarts_from_a_snapshot_does_not_bring_old_targets_back() {
+    let database = TestDatabase::new().await;
+    let mut redis = TestRedis::start().await;
+    add_links(&database.store(), &[("link", "https://a.example/0")]).await;
+    let key = links_key(&database.store()).await;
+    let environment: [(&str, &str); 2] =
+        [("DATABASE_URL", &database.url()), ("REDIS_URL", &redis.url())];
+    let one = Waypost::start(&environment).await;
+    location(&one, "link").await;
+    eventually("it is in Redis", PATIENCE, async || (redis.ask(&["DBSIZE"]) == "2").then_some(()))
+        .await;
+    assert_eq!(redis.ask(&["SAVE"]), "OK");
+    edit(&one, &key, "link", "https://a.example/1").await;
+    one.kill().await;
+    redis.kill();
+    redis.restart();
+    assert_eq!(redis.ask(&["DBSIZE"]), "2", "the snapshot was loaded");
+    let two = Waypost::start(&environment).await;
+    assert_eq!(location(&two, "link").await, "https://a.example/1");
+    assert_eq!(
+        get(two.control(), "/readyz", &[]).await.json().get("status"),
+        Some(&json!("ready"))
+    );
 }

@@ -1,6 +1,6 @@
 //! The command line does what the API does.
 
-use crate::support::{TestDatabase, Waypost};
+use crate::support::{TestDatabase, Waypost, get};
 
 /// Runs a command on a database: whether it succeeded, and what it printed.
 async fn run(database: &TestDatabase, arguments: &[&str]) -> (bool, String) {
@@ -119,4 +119,27 @@ async fn a_database_that_cannot_be_had_is_named_with_the_reason() {
     let (code, said) = Waypost::run(&["link", "list"], &[]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("DATABASE_URL"), "{said}");
+}
+
+#[tokio::test]
+async fn the_default_domain_can_fold_once_no_slug_has_capitals() {
+    let database = TestDatabase::new().await;
+    let fold = ["domain", "edit", "go.example", "--case", "insensitive"];
+    run(&database, &["link", "create", "https://example.com", "--slug", "Spring"]).await;
+    let (good, said) = run(&database, &fold).await;
+    assert!(!good && said.contains("such as 'Spring'"), "{said}");
+    run(&database, &["link", "delete", "Spring"]).await;
+    assert!(run(&database, &fold).await.0);
+    let made = run(&database, &["link", "create", "https://example.com", "--slug", "Summer"]).await;
+    assert_eq!(made, (true, "https://go.example/summer".to_owned()));
+    let missing = ["domain", "edit", "no.example", "--case", "sensitive"];
+    assert!(!run(&database, &missing).await.0);
+    let database_url = database.url();
+    let waypost = Waypost::start(&[
+        ("DATABASE_URL", &database_url),
+        ("WAYPOST_EDGE__PUBLIC_URL", "https://go.example/"),
+    ])
+    .await;
+    let answer = get(waypost.edge(), "/SUMMER", &[]).await;
+    assert_eq!(answer.header("location"), "https://example.com/");
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
 use waypost::local::Signal;
 
 use super::support::deployment::{add_links, call, links_key, metric};
@@ -167,6 +169,28 @@ async fn a_client_that_dawdles_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_no_answers_is_cut_off() {
+    let database = database(LINKS).await;
+    let waypost = Waypost::start(&[
+        ("DATABASE_URL", &database.url()),
+        ("WAYPOST_LIMITS__REQUEST_SECONDS", "1"),
+        ("WAYPOST_LIMITS__KEEP_ALIVE_SECONDS", "1"),
+        ("WAYPOST_LIMITS__CONNECTION_AGE_SECONDS", "2"),
+    ])
+    .await;
+    let mut silent = TcpStream::connect(waypost.edge()).await.expect("a connection");
+    let requests = "GET /found HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000);
+    // Until nothing goes through any more, because the answers are stuck, or the server hangs up.
+    let write = async { while silent.write_all(requests.as_bytes()).await.is_ok() {} };
+    drop(timeout(Duration::from_secs(3), write).await);
+    let cut = "waypost_http_timeouts_total{listener=\"edge\",phase=\"closing\"}";
+    eventually("it is cut off", Duration::from_secs(10), async || {
+        (metric(waypost.control(), cut).await > 0.5).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn one_address_gets_only_so_many_connections() {
     let database = database(LINKS).await;
     let waypost = Waypost::start(&[
@@ -258,6 +282,26 @@ async fn clicks_are_counted_and_heads_are_not() {
         (counted == [("one".to_owned(), 5)]).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_hit_is_counted_where_it_was_found() {
+    let database = database(LINKS).await;
+    let waypost = start(&database).await;
+    let resolved = async |tier: &str, result: &str| {
+        let series = format!("waypost_resolve_total{{result=\"{result}\",tier=\"{tier}\"}}");
+        metric(waypost.control(), &series).await
+    };
+    for _ in 0..3 {
+        assert_eq!(get(waypost.edge(), "/found", &[]).await.status, 302);
+    }
+    eventually("three look-ups", Duration::from_secs(5), async || {
+        let (hits, misses) = (resolved("local", "hit").await, resolved("local", "missing").await);
+        (hits + misses > 2.5).then_some(())
+    })
+    .await;
+    assert!((resolved("local", "hit").await - 2.0).abs() < 0.1, "the first was no hit");
+    assert!((resolved("postgres", "hit").await - 1.0).abs() < 0.1);
 }
 
 #[tokio::test]

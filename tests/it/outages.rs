@@ -217,3 +217,27 @@ async fn a_frozen_database_leaves_no_request_to_the_api_without_an_answer() {
     eventually("the API is back", PATIENCE, async || (list().await.status == 200).then_some(()))
         .await;
 }
+
+#[tokio::test]
+async fn a_start_that_waits_for_postgres_says_why_and_ends_at_sigterm() {
+    let nowhere = [
+        ("DATABASE_URL", "postgresql://waypost@127.0.0.1:1/waypost"),
+        ("WAYPOST_POSTGRES__STARTUP_WAIT_SECONDS", "3600"),
+    ];
+    assert_eq!(Waypost::end_at_the_start(&nowhere, "Connection refused").await, Some(0));
+}
+
+#[tokio::test]
+async fn a_start_without_redis_says_so() {
+    let postgres = TestPostgres::start().await;
+    let waypost = Waypost::start(&[
+        ("DATABASE_URL", &postgres.url()),
+        ("REDIS_URL", "redis://:secret@127.0.0.1:1/"),
+    ])
+    .await;
+    eventually("a warning", PATIENCE, async || {
+        waypost.log().contains("starting without Redis").then_some(())
+    })
+    .await;
+    assert!(!waypost.log().contains("secret"), "{}", waypost.log());
+}

@@ -84,6 +84,16 @@ impl Waypost {
         Ok(Self { edge: address("edge")?, control: address("control")?, process, output })
     }
 
+    /// Starts `waypost serve`, tells it to end as soon as it has said `sign`, and waits for the end;
+    /// its exit code.
+    pub async fn end_at_the_start(environment: &[(&str, &str)], sign: &str) -> Option<i32> {
+        let output = Output::default();
+        let process = spawn(&["serve"], environment, &output, None);
+        eventually(sign, START, async || output.text().contains(sign).then_some(())).await;
+        process.signal(Signal::TERM).expect("a process to signal");
+        ended(&process).await
+    }
+
     /// Starts `waypost dev` with the data directory `data` on free ports, and waits until its
     /// `dev.json` is there; also answers with what that says.
     pub async fn dev(data: &Path, environment: &[(&str, &str)]) -> (Self, serde_json::Value) {
