@@ -5,7 +5,6 @@ pub mod support;
 
 mod api;
 mod api_bad_input;
-mod buckets;
 mod cluster;
 mod coherence;
 mod command_line;

@@ -47,8 +47,10 @@ fn link(version: u64, target: &str) -> Redirect {
     }
 }
 
+/// The key of a slug in one of three domains, by its length: domains share buckets.
 fn key(slug: &str) -> LinkKey {
-    LinkKey::new(DomainId::DEFAULT, slug)
+    let domain = i32::try_from(slug.len() % 3).expect("small");
+    LinkKey::new(DomainId(DomainId::DEFAULT.0 + domain), slug)
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +96,8 @@ fn expected(changes: &[Change]) -> BTreeMap<String, Change> {
             latest.insert(slug.clone(), change.clone());
         }
     }
+    // A key that does not fit a field is not kept at all.
+    latest.retain(|slug, _| key(slug).as_str().len() <= 64);
     latest
 }
 
@@ -203,11 +207,11 @@ async fn a_bucket_expires_and_what_stands_beside_it_too() {
     let redis = TestRedis::start().await;
     let shared = shared(&[redis.url()], "wl", 1).await;
     let long = format!("https://a.example/{}", "x7~".repeat(100));
-    shared.put(&key("long"), &link(1, &long)).await.expect("a put");
-    for name in ["wl:{0}", "wl:{0}:long"] {
+    shared.put(&key("lengthy-slug"), &link(1, &long)).await.expect("a put");
+    for name in ["wl:{0}", "wl:{0}:lengthy-slug"] {
         let life: u64 = redis.ask(&["PTTL", name]).parse().expect("a life");
         assert!((3_000_000..4_000_000).contains(&life), "{name}: {life} ms");
     }
-    shared.put(&key("long"), &link(2, "https://a.example/")).await.expect("a put");
-    assert_eq!(redis.ask(&["EXISTS", "wl:{0}:long"]), "0", "it fits now");
+    shared.put(&key("lengthy-slug"), &link(2, "https://a.example/")).await.expect("a put");
+    assert_eq!(redis.ask(&["EXISTS", "wl:{0}:lengthy-slug"]), "0", "it fits now");
 }
