@@ -120,18 +120,19 @@ impl Resolver {
         }));
     }
 
-    /// Keeps what Redis says of some keys; answers those that have to be asked about one by one.
+    /// Believes again the links whose version in Redis is the same; answers the others, which have to
+    /// be asked about one by one.
     async fn refresh_from_shared(&self, keys: &[LinkKey]) -> Vec<LinkKey> {
         let Some(shared) = self.shared.as_ref().filter(|shared| !shared.breaker().is_open()) else {
             return keys.to_vec();
         };
         let stamps: Vec<_> = keys.iter().map(|key| self.local.stamp(key)).collect();
-        let Ok(fields) = shared.get_many(keys).await else { return keys.to_vec() };
+        let Ok(versions) = shared.versions(keys).await else { return keys.to_vec() };
         let mut left = Vec::new();
-        for ((key, stamp), field) in keys.iter().zip(stamps).zip(fields) {
-            if let Some(Field::Link(link)) = field {
-                self.local.keep(key, &link, stamp);
-            } else {
+        for ((key, stamp), version) in keys.iter().zip(stamps).zip(versions) {
+            let is_the_same =
+                version.is_some_and(|version| self.local.keep_version(key, version, stamp));
+            if !is_the_same {
                 left.push(key.clone());
             }
         }

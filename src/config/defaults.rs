@@ -83,7 +83,7 @@ impl Default for Cache {
             stale: Duration::from_hours(24),
             missing_entries: 100_000,
             missing: Duration::from_secs(5),
-            front_entries: 65_536,
+            front_entries: 131_072,
         }
     }
 }

@@ -216,7 +216,7 @@ impl Edge {
                 None => Page::Gone.answer(request.headers()),
                 Some(url) => redirect_to(
                     StatusCode::FOUND,
-                    url.clone(),
+                    HeaderValue::clone(url),
                     HeaderValue::from_static("no-store"),
                 ),
             };

@@ -54,7 +54,7 @@ pub struct Entry {
     /// Whether the caller's query goes along.
     pub forward_query: bool,
     /// Where to go once the link is gone.
-    pub fallback: Option<HeaderValue>,
+    pub fallback: Option<Box<HeaderValue>>,
 }
 
 /// How an entry may be used now.
@@ -84,7 +84,7 @@ impl Entry {
 
     /// Memory, roughly: what the cache is bounded by.
     fn weight(&self) -> u32 {
-        let fallback = self.fallback.as_ref().map_or(0, HeaderValue::len);
+        let fallback = self.fallback.as_ref().map_or(0, |url| url.len());
         // moka keeps about 150 bytes for each entry beside it, and the key once more.
         let bytes = size_of::<Self>() + 150 + self.text.len() + self.key_length + fallback;
         u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -212,10 +212,10 @@ impl Local {
     /// later one, and is believed again. What may have changed since the `stamp` was taken is doubted
     /// from the beginning.
     pub fn keep(&self, key: &LinkKey, link: &Redirect, stamp: Stamp) -> Option<Arc<Entry>> {
-        self.missing.invalidate(key);
         let entry = match self.links.get(key) {
             Some(entry) if entry.version >= link.version => entry,
             older => {
+                self.missing.invalidate(key);
                 let entry = Arc::new(self.entry(key, link)?);
                 self.links.insert(key.clone(), Arc::clone(&entry));
                 if let Some(older) = older {
@@ -224,6 +224,21 @@ impl Local {
                 entry
             }
         };
+        self.believe(&entry, key, stamp);
+        Some(entry)
+    }
+
+    /// Believes again what stands here, if it has this version: what a look at the version alone is
+    /// enough for. Answers whether it did.
+    pub fn keep_version(&self, key: &LinkKey, version: u64, stamp: Stamp) -> bool {
+        let standing = self.links.get(key).filter(|entry| entry.version == version);
+        if let Some(entry) = &standing {
+            self.believe(entry, key, stamp);
+        }
+        standing.is_some()
+    }
+
+    fn believe(&self, entry: &Entry, key: &LinkKey, stamp: Stamp) {
         let (refresh_at, stale_until) = self.times();
         entry.refresh_at.store(refresh_at, Ordering::Relaxed);
         entry.stale_until.store(stale_until, Ordering::Relaxed);
@@ -233,7 +248,6 @@ impl Local {
         if stamp != self.stamp(key) {
             entry.revoked.store(true, Ordering::SeqCst);
         }
-        Some(entry)
     }
 
     /// Remembers that a key leads nowhere.
@@ -297,7 +311,7 @@ impl Local {
         let text = Bytes::from([key.as_str(), &link.target].concat());
         let fallback = match &link.fallback {
             None => None,
-            Some(url) => Some(HeaderValue::from_str(url).ok()?),
+            Some(url) => Some(Box::new(HeaderValue::from_str(url).ok()?)),
         };
         Some(Entry {
             refresh_at: AtomicU64::new(0),

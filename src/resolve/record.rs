@@ -116,6 +116,14 @@ pub fn overflow(version: u64) -> Vec<u8> {
     bytes
 }
 
+/// The version of a link that stands in a bucket in full, without reading the rest; `None` for
+/// anything else.
+pub fn link_version(bytes: &[u8]) -> Option<u64> {
+    let mut reader = Reader(bytes);
+    let flags = reader.byte().ok()?;
+    (flags & KIND == KIND_LINK).then(|| reader.number().ok())?
+}
+
 /// Reads a field of a bucket, or the value of an overflow key.
 pub fn decode(bytes: &[u8], dictionaries: &impl Dictionaries) -> Result<Field, Unreadable> {
     let mut reader = Reader(bytes);
@@ -256,6 +264,7 @@ mod tests {
         #[test]
         fn a_record_reads_back_as_it_was_written(link in redirects()) {
             let bytes = encode(&link, &built_in().0).expect("printable");
+            prop_assert_eq!(link_version(&bytes), Some(link.version));
             prop_assert_eq!(decode(&bytes, &built_in()), Ok(Field::Link(link)));
         }
 
@@ -264,6 +273,7 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..300)
         ) {
             let outcome = decode(&bytes, &built_in());
+            prop_assert!(outcome.is_err() || link_version(&bytes).is_none_or(|v| v < 1 << 63));
             prop_assert!(outcome.is_ok() || outcome.is_err());
         }
 
@@ -282,6 +292,7 @@ mod tests {
 
         #[test]
         fn the_marks_fit_and_read_back(version in 0..(1_u64 << 62)) {
+            prop_assert_eq!(link_version(&tombstone(version)), None);
             prop_assert!(tombstone(version).len() <= 10 && overflow(version).len() <= 10);
             let read = |bytes: &[u8]| decode(bytes, &built_in());
             prop_assert_eq!(read(&tombstone(version)), Ok(Field::Tombstone { version }));

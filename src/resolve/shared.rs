@@ -225,9 +225,10 @@ impl Shared {
         }
     }
 
-    /// What the buckets say of many keys, in their order; `None` for what would take a second look.
-    /// One message and one answer for all of them, or one for each in a cluster.
-    pub async fn get_many(&self, keys: &[LinkKey]) -> Result<Vec<Option<Field>>, Error> {
+    /// The versions of the links that stand in the buckets in full, in the order of `keys`; `None` for
+    /// what takes a second look. One message and one answer for all of them, or one for each in a
+    /// cluster.
+    pub async fn versions(&self, keys: &[LinkKey]) -> Result<Vec<Option<u64>>, Error> {
         if self.breaker.is_open() {
             return Err(Error::Open);
         }
@@ -239,20 +240,18 @@ impl Shared {
             });
             self.timed(futures_util::future::try_join_all(gets)).await?
         } else {
-            let mut pipeline = redis::pipe();
+            let mut pipeline = Pipeline::with_capacity(keys.len());
             for key in keys {
-                pipeline.add_command(self.hget(key));
+                pipeline.cmd("HGET").arg(self.bucket_of(key)).arg(key.as_str());
             }
             self.timed(pipeline.query_async(&mut handle)).await?
         };
-        let known = self.known();
-        let read = |bytes: Vec<u8>| record::decode(&bytes, &*known).ok();
-        Ok(answers.into_iter().map(|answer| answer.and_then(read)).collect())
+        Ok(answers.iter().map(|answer| record::link_version(answer.as_deref()?)).collect())
     }
 
     fn hget(&self, key: &LinkKey) -> Cmd {
         let mut get = cmd("HGET");
-        get.arg(self.places(key).0).arg(key.as_str());
+        get.arg(self.bucket_of(key)).arg(key.as_str());
         get
     }
 
@@ -308,9 +307,13 @@ impl Shared {
 
     /// The bucket of a key, and the key of its own for the case that it does not fit.
     fn places(&self, key: &LinkKey) -> (String, String) {
-        let bucket = format!("{}:{{{}}}", self.settings.prefix, hash(key.as_str()) % self.buckets);
+        let bucket = self.bucket_of(key);
         let own = format!("{bucket}:{key}");
         (bucket, own)
+    }
+
+    fn bucket_of(&self, key: &LinkKey) -> String {
+        format!("{}:{{{}}}", self.settings.prefix, hash(key.as_str()) % self.buckets)
     }
 
     fn handle(&self) -> Result<Handle, Error> {
