@@ -5,6 +5,7 @@ pub mod support;
 
 mod api;
 mod api_bad_input;
+mod bad_input;
 mod cluster;
 mod coherence;
 mod command_line;
