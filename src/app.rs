@@ -1,6 +1,7 @@
 //! Assembly: settings in, a running service out, and its orderly end.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,9 +14,14 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::Api;
 use crate::api::operations::Operations;
-use crate::clicks::{self, Buffer, Counter};
+use crate::clicks::countries::{self, Countries};
+use crate::clicks::keeper::Keeper;
+use crate::clicks::network::Addresses;
+use crate::clicks::queue::{Buffer, Queue};
+use crate::clicks::spool::Spool;
+use crate::clicks::writer;
 use crate::clock::{Clock, whole_millis};
-use crate::config::{Config, UnknownHost};
+use crate::config::{self, Config, UnknownHost};
 use crate::edge::domains::Domains;
 use crate::edge::redirect::Edge;
 use crate::http::server::{self, Server};
@@ -59,6 +65,9 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The file of countries cannot be used.
+    #[error(transparent)]
+    Countries(#[from] countries::Error),
     /// Threads cannot be started.
     #[error("the serving threads cannot be started: {0}")]
     Threads(std::io::Error),
@@ -74,7 +83,8 @@ pub(crate) struct Parts {
     pub(crate) shared: Option<Arc<Shared>>,
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) announcer: Announcer,
-    pub(crate) postgres_up: AtomicBool,
+    pub(crate) clicks: Arc<writer::Parts>,
+    pub(crate) postgres_up: Arc<AtomicBool>,
     pub(crate) draining: AtomicBool,
 }
 
@@ -142,6 +152,50 @@ fn local(config: &Config, clock: &Clock) -> Local {
     Local::new(settings, clock.clone())
 }
 
+/// What counting works with. A spool that cannot be used does not keep the service from starting.
+fn clicks(
+    config: &Config,
+    store: &Store,
+    metrics: &Arc<Metrics>,
+    database_up: &Arc<AtomicBool>,
+) -> Result<writer::Parts, Error> {
+    let it = &config.clicks;
+    let named = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    let limit = u64::try_from(it.spool_bytes).unwrap_or(u64::MAX);
+    let spool = named(&it.spool_directory).and_then(|directory| {
+        Spool::open(&directory, limit)
+            .map_err(|error| {
+                tracing::warn!(
+                    %error,
+                    "clicks will wait in memory while the database is away: give [clicks] \
+                     spool_directory a directory that can be written, or leave it empty"
+                );
+            })
+            .ok()
+    });
+    let clock = Clock::system();
+    Ok(writer::Parts {
+        queue: Arc::new(Queue::new(it.queue, writer::BATCH, Arc::clone(metrics))),
+        keeper: Arc::new(Keeper::new(
+            store.clone(),
+            clock.clone(),
+            Arc::clone(metrics),
+            it.retention,
+        )),
+        spool: spool.map(Arc::new),
+        countries: Arc::new(Countries::open(named(&it.country_file).as_deref())?),
+        addresses: match it.addresses {
+            config::Addresses::Truncated => Addresses::Truncated,
+            config::Addresses::Full => Addresses::Full,
+            config::Addresses::None => Addresses::None,
+        },
+        every: it.write,
+        database_up: Arc::clone(database_up),
+        clock,
+        metrics: Arc::clone(metrics),
+    })
+}
+
 /// Starts everything; returns once both listeners are open.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let clock = Clock::system();
@@ -155,6 +209,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let resolver =
         Arc::new(Resolver::new(Arc::clone(&local), shared.clone(), database, Arc::clone(&metrics)));
     let announcer = Announcer::new(store.clone(), Some(Arc::clone(&local)), shared.clone());
+    let postgres_up = Arc::new(AtomicBool::new(true));
+    let clicks = clicks(&config, &store, &metrics, &postgres_up)?;
+    clicks.keeper.turn_over().await?;
     let parts = Arc::new(Parts {
         clock,
         store,
@@ -163,19 +220,17 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         shared,
         resolver,
         announcer,
-        postgres_up: AtomicBool::new(true),
+        clicks: Arc::new(clicks),
+        postgres_up,
         draining: AtomicBool::new(false),
         config,
     });
     let (domains, known_domains) = watch::channel(Arc::new(read_domains(&parts).await?));
     let background = housekeeping::start(&parts, domains).await;
-    let counter =
-        Arc::new(Counter::new(parts.config.clicks.pending_links, Arc::clone(&parts.metrics)));
-    let edge = start_edge(&parts, known_domains, &counter)?;
+    let edge = start_edge(&parts, known_domains)?;
     let control = start_control(&parts)?;
     let (stop_writer, stopped) = watch::channel(false);
-    let every = parts.config.clicks.write;
-    let writer = tokio::spawn(clicks::write(parts.store.clone(), counter, every, stopped));
+    let writer = tokio::spawn(writer::write(Arc::clone(&parts.clicks), stopped));
     Ok(Running {
         edge: edge.address,
         control: control.address,
@@ -208,24 +263,20 @@ pub(crate) async fn read_domains(parts: &Parts) -> Result<Domains, store::Error>
     Ok(Domains::new(host, lenient, domains::list(&parts.store).await?))
 }
 
-fn start_edge(
-    parts: &Arc<Parts>,
-    domains: watch::Receiver<Arc<Domains>>,
-    counter: &Arc<Counter>,
-) -> Result<Server, Error> {
+fn start_edge(parts: &Arc<Parts>, domains: watch::Receiver<Arc<Domains>>) -> Result<Server, Error> {
     let config = &parts.config;
     let listener = listen(config.edge.listen, "[edge] listen")?;
     let threads = match config.edge.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let (parts, counter) = (Arc::clone(parts), Arc::clone(counter));
+    let parts = Arc::clone(parts);
     let metrics = Arc::clone(&parts.metrics);
     let make = move || Edge {
         resolver: Arc::clone(&parts.resolver),
         front: Front::new(parts.config.cache.front_entries).into(),
         figures: parts.metrics.edge(),
-        clicks: Buffer::new(parts.config.clicks.buffer, Arc::clone(&counter)),
+        clicks: Buffer::new(parts.config.clicks.buffer, Arc::clone(&parts.clicks.queue)),
         due: Vec::new().into(),
         domains: domains.clone().into(),
         last_host: None.into(),

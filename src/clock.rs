@@ -18,6 +18,12 @@ impl UnixMillis {
         Self(self.0.saturating_add(whole_millis(duration)))
     }
 
+    /// The moment `duration` before this one; stops at 1970.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_millis(duration)))
+    }
+
     /// The time from `earlier` to this moment; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

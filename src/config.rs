@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 pub use values::Secret;
 use values::{
-    at_least, cache_seconds, from_to, header_count, hosts, key_prefix, milliseconds, power_of_two,
-    public_url, seconds, seconds_or_zero, slug_length,
+    at_least, cache_seconds, days, from_to, header_count, hosts, key_prefix, milliseconds,
+    power_of_two, public_url, seconds, seconds_or_zero, slug_length,
 };
 
 mod defaults;
@@ -255,15 +255,44 @@ pub struct Links {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Clicks {
-    /// How often counted clicks are written; what a `kill -9` can lose.
+    /// How often clicks are stored; what a `kill -9` can lose.
     #[serde(rename = "write_milliseconds", deserialize_with = "milliseconds")]
     pub write: Duration,
-    /// Clicks that each serving thread holds between two writes; more are dropped and metered.
+    /// Clicks that each serving thread holds between two ticks, a tenth of a second; more are dropped
+    /// and metered.
     #[serde(deserialize_with = "from_to::<1, 16_777_216, _>")]
     pub buffer: usize,
-    /// Links whose clicks are held while the database is away; more are dropped and metered.
+    /// Clicks that wait in memory while neither the database nor the spool takes them; more are
+    /// dropped and metered.
     #[serde(deserialize_with = "at_least::<1, _>")]
-    pub pending_links: usize,
+    pub queue: usize,
+    /// Where clicks wait on disk while the database is away; empty: in memory only.
+    pub spool_directory: PathBuf,
+    /// How much may wait there.
+    #[serde(deserialize_with = "at_least::<1_048_576, _>")]
+    pub spool_bytes: usize,
+    /// How often stored clicks are added up by the hour and the day.
+    #[serde(rename = "roll_up_milliseconds", deserialize_with = "milliseconds")]
+    pub roll_up: Duration,
+    /// How long visits and the sums of hours are kept; the sums of days stay.
+    #[serde(rename = "retention_days", deserialize_with = "days")]
+    pub retention: Duration,
+    /// How much of a visitor's address is stored.
+    pub addresses: Addresses,
+    /// A MaxMind country or city database; empty: no country is known.
+    pub country_file: PathBuf,
+}
+
+/// How much of a visitor's address is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Addresses {
+    /// The network: 24 bits of IPv4, 48 bits of IPv6.
+    Truncated,
+    /// All of IPv4, 64 bits of IPv6.
+    Full,
+    /// Nothing.
+    None,
 }
 
 /// `[log]`

@@ -43,12 +43,20 @@ pub struct Metrics {
     pub invalidations: IntCounterVec,
     /// Records written to Redis, by whether they fit into a bucket.
     pub records: IntCounterVec,
-    /// Clicks written to the database.
+    /// Clicks stored in the database.
     pub clicks_counted: IntCounter,
     /// Clicks lost, by reason.
     pub clicks_dropped: IntCounterVec,
-    /// Clicks counted and not yet written.
+    /// Clicks in memory that are not yet stored.
     pub clicks_pending: IntGauge,
+    /// Clicks put into the spool.
+    pub clicks_spooled: IntCounter,
+    /// What waits in the spool, in bytes.
+    pub click_spool_bytes: IntGauge,
+    /// What was found in the spool and is no clicks, in bytes.
+    pub click_spool_damaged_bytes: IntCounter,
+    /// Batches of clicks that were rolled up.
+    pub click_batches_rolled_up: IntCounter,
     /// Connections to PostgreSQL, by pool and state.
     pub postgres_connections: IntGaugeVec,
 }
@@ -196,7 +204,10 @@ impl Metrics {
             ),
             clicks_counted: register(
                 r,
-                IntCounter::new("waypost_clicks_counted_total", "Clicks written."),
+                IntCounter::new(
+                    "waypost_clicks_counted_total",
+                    "Clicks stored in the database, those of bots included.",
+                ),
             ),
             clicks_dropped: counters(
                 r,
@@ -207,7 +218,33 @@ impl Metrics {
             clicks_pending: gauge(
                 r,
                 "waypost_clicks_pending",
-                "Clicks taken over by the writer and not yet written.",
+                "Clicks in memory that are not yet stored: lost by a kill -9.",
+            ),
+            clicks_spooled: register(
+                r,
+                IntCounter::new(
+                    "waypost_clicks_spooled_total",
+                    "Clicks put into the spool because the database was away or slow.",
+                ),
+            ),
+            click_spool_bytes: gauge(
+                r,
+                "waypost_click_spool_bytes",
+                "Size of the spool: clicks that wait for the database on disk.",
+            ),
+            click_spool_damaged_bytes: register(
+                r,
+                IntCounter::new(
+                    "waypost_click_spool_damaged_bytes_total",
+                    "Bytes found in the spool that are no clicks: cut or overwritten.",
+                ),
+            ),
+            click_batches_rolled_up: register(
+                r,
+                IntCounter::new(
+                    "waypost_click_batches_rolled_up_total",
+                    "Batches of clicks added up by the hour and the day by this process.",
+                ),
             ),
             postgres_connections: gauges(
                 r,
@@ -229,7 +266,7 @@ impl Metrics {
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         // There from the start: an alert on an increase does not see a series that begins above zero.
-        for reason in ["buffer_full", "too_many_links", "database_away"] {
+        for reason in ["buffer_full", "queue_full", "stopped", "spool_too_old"] {
             drop(self.clicks_dropped.with_label_values(&[reason]));
         }
         self.registry

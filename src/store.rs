@@ -12,6 +12,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 pub mod audit;
+pub mod clicks;
 pub mod domains;
 pub mod idempotency;
 pub mod keys;
@@ -202,6 +203,26 @@ pub async fn within<T>(
 ) -> Result<T, Error> {
     match tokio::time::timeout(budget, work(&connection)).await {
         Ok(answer) => Ok(answer?),
+        Err(_elapsed) => {
+            drop(Object::take(connection));
+            Err(Error::TimedOut(budget))
+        }
+    }
+}
+
+/// Runs a transaction on a connection of its own within `budget`, waiting for the connection included.
+/// When time runs out, the connection is thrown away, and nobody knows what became of its work.
+pub async fn transact_within<T>(
+    store: &Store,
+    budget: Duration,
+    work: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let late = |_elapsed| Error::TimedOut(budget);
+    let begun = tokio::time::Instant::now();
+    let mut connection = tokio::time::timeout(budget, store.connection()).await.map_err(late)??;
+    let left = budget.saturating_sub(begun.elapsed());
+    match tokio::time::timeout(left, work(&mut connection)).await {
+        Ok(outcome) => outcome,
         Err(_elapsed) => {
             drop(Object::take(connection));
             Err(Error::TimedOut(budget))

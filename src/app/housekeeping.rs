@@ -10,9 +10,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Parts, read_domains};
+use crate::clicks::writer;
 use crate::edge::domains::Domains;
 use crate::resolve::announce::{self, Announcer};
 use crate::resolve::{feed, learning, shared::Shared};
+use crate::store::clicks::{self, rollup};
 use crate::store::{self, idempotency, redirects};
 
 /// How often servers are looked at.
@@ -41,6 +43,8 @@ pub(super) async fn start(parts: &Arc<Parts>, domains: watch::Sender<Arc<Domains
     }
     loops.spawn(watch_postgres(Arc::clone(parts)));
     loops.spawn(carry_out(Arc::clone(parts)));
+    loops.spawn(writer::replay(Arc::clone(&parts.clicks)));
+    loops.spawn(roll_up(Arc::clone(parts)));
     loops.spawn(refresh(Arc::clone(parts), domains));
     loops.spawn(sweep(Arc::clone(parts)));
     loops
@@ -116,11 +120,34 @@ async fn carry_out(parts: Arc<Parts>) {
     }
 }
 
+/// Adds stored clicks up, for the reports.
+async fn roll_up(parts: Arc<Parts>) {
+    let mut ticks = every(parts.config.clicks.roll_up);
+    loop {
+        ticks.tick().await;
+        while parts.postgres_up.load(Ordering::Acquire) {
+            match rollup::roll_up(&parts.store).await {
+                Ok(0) => break,
+                Ok(batches) => parts.metrics.click_batches_rolled_up.inc_by(batches),
+                Err(error) => {
+                    tracing::debug!(%error, "clicks are added up later");
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// Keeps what changes seldom current, and the figures that have to be asked for.
 async fn refresh(parts: Arc<Parts>, domains: watch::Sender<Arc<Domains>>) {
     let mut ticks = every(REFRESH);
     loop {
         ticks.tick().await;
+        match parts.clicks.countries.read_again() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("the file of countries changed, and was read again"),
+            Err(error) => tracing::error!(%error, "the countries known before stay in use"),
+        }
         let (entries, bytes) = parts.local.size();
         parts.metrics.cache_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
         parts.metrics.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -211,7 +238,9 @@ impl Records {
 }
 
 async fn throw_away(parts: &Parts) -> Result<(), store::Error> {
-    redirects::forget_click_batches(&parts.store).await?;
+    parts.clicks.keeper.turn_over().await?;
+    let remembered = parts.clock.now().before(writer::REMEMBERED);
+    clicks::forget_batches(&parts.store, remembered).await?;
     idempotency::forget_old(&parts.store).await?;
     if parts.shared.is_none() {
         redirects::drop_old_changes(&parts.store).await?;

@@ -52,6 +52,9 @@ impl Dev {
         }
         start_logging(&config.log)?;
         self.choose_addresses(&mut config)?;
+        if config.clicks.spool_directory == Config::default().clicks.spool_directory {
+            config.clicks.spool_directory = self.data.join("spool");
+        }
         // Nobody has to be told beforehand that this one stops.
         config.shutdown.announce = Duration::ZERO;
         let (servers, config, notes) = self.start_servers(config).await?;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Cache, Clicks, Control, Edge, Limits, Links, Log, LogFormat, Postgres, Redis, Secret, Shutdown,
-    UnknownHost,
+    Addresses, Cache, Clicks, Control, Edge, Limits, Links, Log, LogFormat, Postgres, Redis,
+    Secret, Shutdown, UnknownHost,
 };
 
 impl Default for Edge {
@@ -103,7 +103,17 @@ impl Default for Links {
 
 impl Default for Clicks {
     fn default() -> Self {
-        Self { write: Duration::from_millis(500), buffer: 65_536, pending_links: 1_000_000 }
+        Self {
+            write: Duration::from_millis(500),
+            buffer: 65_536,
+            queue: 500_000,
+            spool_directory: "/var/lib/waypost/spool".into(),
+            spool_bytes: 256 * 1_024 * 1_024,
+            roll_up: Duration::from_secs(5),
+            retention: Duration::from_hours(90 * 24),
+            addresses: Addresses::Truncated,
+            country_file: "".into(),
+        }
     }
 }
 

@@ -75,6 +75,10 @@ pub(super) fn seconds_or_zero<'de, D: Deserializer<'de>>(from: D) -> Result<Dura
     bounded(from, 0, LONGEST).map(Duration::from_secs)
 }
 
+pub(super) fn days<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    bounded(from, 1, 3_650).map(|days| Duration::from_hours(days * 24))
+}
+
 pub(super) fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     bounded(from, 1, LONGEST).map(Duration::from_millis)
 }

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use super::domains::{Domain, Domains};
 use super::location::with_query;
 use super::pages::Page;
-use crate::clicks::Buffer;
+use crate::clicks::Opening;
+use crate::clicks::queue::Buffer;
 use crate::clock::{Clock, Stopwatch, UnixMillis};
 use crate::http::checks::{self, Refusal};
 use crate::http::server::Service;
@@ -24,6 +25,8 @@ use crate::metrics::{EdgeFigures, EdgeRoute, Said};
 use crate::resolve::front::Front;
 use crate::resolve::local::{Entry, Standing};
 use crate::resolve::{Resolved, Resolver};
+use crate::visitor::agent::Agent;
+use crate::visitor::{Hints, referrer};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -53,10 +56,12 @@ pub struct Edge {
 }
 
 impl Service for Edge {
-    async fn answer(&self, request: Request<Incoming>, _client: IpAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Answer {
         let watch = Stopwatch::start();
         let (route, answer) = match self.understand(&request) {
-            Ok(Wanted::Slug(key)) => (EdgeRoute::Redirect, self.redirect(&request, &key).await),
+            Ok(Wanted::Slug(key)) => {
+                (EdgeRoute::Redirect, self.redirect(&request, client, &key).await)
+            }
             Ok(Wanted::Page(page)) => (EdgeRoute::Page, page.answer(request.headers())),
             Err(refusal) => {
                 let mut answer = Page::Refused(refusal).answer(request.headers());
@@ -141,7 +146,7 @@ impl Edge {
     }
 
     /// Looks the link up, counts, answers.
-    async fn redirect<B>(&self, request: &Request<B>, key: &str) -> Answer {
+    async fn redirect<B>(&self, request: &Request<B>, client: IpAddr, key: &str) -> Answer {
         let now = self.clock.now();
         let local = self.resolver.local();
         let here = {
@@ -166,7 +171,7 @@ impl Edge {
             }
         };
         self.figures.resolved(said);
-        self.follow(request, &entry, now)
+        self.follow(request, client, &entry, now)
     }
 
     /// Has a link asked about again at the next tick, together with others. One too many is asked
@@ -207,7 +212,13 @@ impl Edge {
     }
 
     /// Answers for a link, by its own rules; expiry is looked at here, at every hit.
-    fn follow<B>(&self, request: &Request<B>, entry: &Entry, now: UnixMillis) -> Answer {
+    fn follow<B>(
+        &self,
+        request: &Request<B>,
+        client: IpAddr,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Answer {
         if now < entry.valid_from {
             return Page::NotFound.answer(request.headers());
         }
@@ -221,14 +232,32 @@ impl Edge {
                 ),
             };
         }
-        if request.method() == Method::GET && !self.clicks.count(entry.link) {
-            self.figures.click_dropped();
+        if request.method() == Method::GET {
+            self.count(request, client, entry, now);
         }
         let location = match request.uri().query() {
             Some(query) if entry.forward_query => forwarded(&entry.location, query),
             _ => entry.location.clone(),
         };
         redirect_to(entry.status, location, entry.cache_control.clone())
+    }
+
+    /// Counts the opening of a link.
+    fn count<B>(&self, request: &Request<B>, client: IpAddr, entry: &Entry, now: UnixMillis) {
+        let hints = Hints::of(request.headers());
+        let agent = Agent::of(hints.user_agent.map_or(b"", |value| value.as_bytes()));
+        let counted = self.clicks.count(&Opening {
+            link: entry.link,
+            at: now,
+            client,
+            kind: agent.kind,
+            agent,
+            referrer: hints.referrer.and_then(|value| referrer::host(value.as_bytes())),
+            private: hints.private,
+        });
+        if !counted {
+            self.figures.click_dropped();
+        }
     }
 }
 

@@ -1,11 +1,11 @@
-//! What the edge reads of links, and what it writes beside its way: the outbox of changes, added-up
-//! clicks, and the dictionaries of the compact record.
+//! What the edge reads of links, and what it writes beside its way: the outbox of changes,
+//! and the dictionaries of the compact record.
 
 use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::{Connection, Error, Store, within};
+use super::{Error, Store, within};
 use crate::clock::UnixMillis;
 use crate::link::{DomainId, LinkId, LinkKey, Redirect, RedirectStatus};
 
@@ -135,71 +135,6 @@ pub async fn count_pending(store: &Store) -> Result<i64, Error> {
     let connection = store.connection().await?;
     let row = connection.query_one("SELECT count(*) /* count_pending */ FROM link_outbox", &[]);
     Ok(row.await?.try_get(0)?)
-}
-
-/// Adds clicks to their links' totals, once for each batch: repeating a batch changes nothing.
-pub async fn add_clicks(
-    store: &Store,
-    batch: u128,
-    clicks: &[(LinkId, i64)],
-    budget: Duration,
-) -> Result<(), Error> {
-    let mut connection = store.connection().await?;
-    match tokio::time::timeout(budget, add_clicks_on(&mut connection, batch, clicks)).await {
-        Ok(outcome) => outcome,
-        Err(_elapsed) => {
-            drop(deadpool_postgres::Object::take(connection));
-            Err(Error::TimedOut(budget))
-        }
-    }
-}
-
-async fn add_clicks_on(
-    connection: &mut Connection,
-    batch: u128,
-    clicks: &[(LinkId, i64)],
-) -> Result<(), Error> {
-    let links: Vec<i64> = clicks.iter().map(|(link, _)| link.0).collect();
-    let counts: Vec<i64> = clicks.iter().map(|(_, count)| *count).collect();
-    let transaction = connection.transaction().await?;
-    let new = transaction
-        .execute(
-            "/* begin_click_batch */
-             INSERT INTO click_batch (id) VALUES ($1::text::uuid /* batch */)
-             ON CONFLICT (id) DO NOTHING",
-            &[&format!("{batch:032x}")],
-        )
-        .await?;
-    if new == 1 {
-        // In the order of the links, so that two processes never wait for each other in a circle.
-        let changed = transaction
-            .execute(
-                "/* add_clicks */
-                 INSERT INTO link_clicks AS clicks (link_id, total)
-                 SELECT link_id, total
-                 FROM unnest($1::bigint[] /* links */, $2::bigint[] /* counts */)
-                      AS added (link_id, total)
-                 ORDER BY link_id
-                 ON CONFLICT (link_id) DO UPDATE SET total = clicks.total + excluded.total",
-                &[&links, &counts],
-            )
-            .await?;
-        let expected = u64::try_from(clicks.len()).unwrap_or(u64::MAX);
-        super::expect_rows("add_clicks", expected, changed)?;
-    }
-    Ok(transaction.commit().await?)
-}
-
-/// Forgets click batches that nobody will repeat any more.
-pub async fn forget_click_batches(store: &Store) -> Result<u64, Error> {
-    let connection = store.connection().await?;
-    Ok(connection
-        .execute(
-            "/* forget_click_batches */
-             DELETE FROM click_batch WHERE applied_at < now() - interval '1 day'",
-            &[],
-        )
-        .await?)
 }
 
 /// All dictionaries: their numbers and entries.

@@ -10,6 +10,9 @@ pub enum Browser {
 }
 
 impl Browser {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Other];
+
     /// Its name, in the database and in the API.
     pub fn name(self) -> &'static str {
         match self {

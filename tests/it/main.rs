@@ -6,6 +6,7 @@ pub mod support;
 mod api;
 mod api_bad_input;
 mod bad_input;
+mod clicks;
 mod cluster;
 mod coherence;
 mod command_line;

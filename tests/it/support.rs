@@ -14,6 +14,7 @@
 pub mod api;
 pub mod client;
 pub mod deployment;
+pub mod load;
 pub mod proxy;
 pub mod servers;
 pub mod wait;

@@ -175,6 +175,7 @@ fn spawn(
         command.env("WAYPOST_EDGE__LISTEN", "127.0.0.1:0");
         command.env("WAYPOST_CONTROL__LISTEN", "127.0.0.1:0");
         command.env("WAYPOST_SHUTDOWN__ANNOUNCE_SECONDS", "0");
+        command.env("WAYPOST_CLICKS__SPOOL_DIRECTORY", "");
         command.envs(environment.iter().copied());
     });
     let process = process.unwrap_or_else(|error| panic!("{error}"));

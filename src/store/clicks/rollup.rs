@@ -1,0 +1,122 @@
+//! Adding visits up, by the hour and by the day, so that a page about a busy link does not have to.
+
+use super::BATCH_SPAN;
+use crate::store::{Error, Store};
+
+/// Any number, the same in all processes: who holds it may roll up.
+const ADVISORY_LOCK: i64 = 0x5741_5950_4f53_5432;
+
+/// Batches that are rolled up together.
+const BATCHES: i64 = 200;
+
+/// Different referrers that a link has in one day; whatever comes after them is `*`. Anybody can make
+/// referrers up.
+const REFERRERS: i64 = 100;
+
+/// Rolls some batches up; answers how many, and none when another process is at it. Each batch is
+/// rolled up once: it is marked in the same transaction.
+pub async fn roll_up(store: &Store) -> Result<u64, Error> {
+    let mut connection = store.connection().await?;
+    let transaction = connection.transaction().await?;
+    let locked: bool = transaction
+        .query_one(
+            "SELECT pg_try_advisory_xact_lock($1 /* lock */) /* lock_roll_up */",
+            &[&ADVISORY_LOCK],
+        )
+        .await?
+        .try_get(0)?;
+    if !locked {
+        return Ok(0);
+    }
+    let taken = transaction
+        .query(
+            "/* take_batches */
+             UPDATE click_batch SET rolled_up = true
+             WHERE number IN (SELECT number FROM click_batch WHERE NOT rolled_up
+                              ORDER BY number LIMIT $1 /* most */)
+             RETURNING number",
+            &[&BATCHES],
+        )
+        .await?;
+    if taken.is_empty() {
+        return Ok(0);
+    }
+    let numbers: Vec<i64> = taken.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let statement = transaction.prepare_cached(ROLL_UP).await?;
+    transaction.execute(&statement, &[&numbers, &BATCH_SPAN, &REFERRERS]).await?;
+    transaction
+        .execute(
+            "/* drop_visits_without_row */
+             DELETE FROM visit_without_row WHERE batch = ANY($1 /* batches */)",
+            &[&numbers],
+        )
+        .await?;
+    transaction.commit().await?;
+    Ok(u64::try_from(numbers.len()).unwrap_or(u64::MAX))
+}
+
+/// Adds the visits of some batches to `click_hour` and `click_day`. A visitor who asked not to be
+/// tracked counts with nothing known, so that each dimension of a day adds up to the same.
+const ROLL_UP: &str = "/* roll_up */
+WITH seen AS MATERIALIZED (
+    SELECT link_id, date_trunc('hour', at, 'UTC') AS hour, device, browser,
+           coalesce(country, '') AS country, coalesce(referrer, '') AS referrer,
+           count(*) AS total, count(*) FILTER (WHERE kind = 'person') AS people,
+           count(*) FILTER (WHERE kind IN ('bot', 'preview')) AS bots
+    FROM unnest($1::bigint[] /* batches */) AS batch (number)
+    JOIN click_batch USING (number),
+    LATERAL (SELECT * FROM visit
+             WHERE visit.id >= batch.number * $2::bigint /* span */
+               AND visit.id < (batch.number + 1) * $2
+               AND visit.at BETWEEN click_batch.first_at AND click_batch.last_at) AS visit
+    GROUP BY 1, 2, 3, 4, 5, 6
+    UNION ALL
+    SELECT link_id, hour, 'unknown', 'other', '', '', sum(visits),
+           coalesce(sum(visits) FILTER (WHERE kind = 'person'), 0),
+           coalesce(sum(visits) FILTER (WHERE kind IN ('bot', 'preview')), 0)
+    FROM visit_without_row WHERE batch = ANY($1)
+    GROUP BY 1, 2
+),
+hours AS (
+    INSERT INTO click_hour AS known (link_id, hour, total, people, bots)
+    SELECT link_id, hour, sum(total), sum(people), sum(bots) FROM seen GROUP BY 1, 2
+    ON CONFLICT (link_id, hour) DO UPDATE
+    SET total = known.total + excluded.total, people = known.people + excluded.people,
+        bots = known.bots + excluded.bots
+),
+parts AS MATERIALIZED (
+    SELECT link_id, dimension, (hour AT TIME ZONE 'UTC')::date AS day, value,
+           sum(total) AS total, sum(people) AS people, sum(bots) AS bots
+    FROM seen, LATERAL (VALUES ('all', ''), ('device', device), ('browser', browser),
+                               ('country', country), ('referrer', referrer))
+               AS part (dimension, value)
+    GROUP BY 1, 2, 3, 4
+),
+-- Referrers that are new today, the most frequent first, and how many there were before them.
+new_referrers AS (
+    SELECT link_id, day, value,
+           row_number() OVER (PARTITION BY link_id, day ORDER BY total DESC, value)
+           + (SELECT count(*) FROM click_day AS known
+              WHERE known.link_id = parts.link_id AND known.dimension = 'referrer'
+                AND known.day = parts.day AND known.value NOT IN ('', '*')) AS place
+    FROM parts
+    WHERE dimension = 'referrer' AND value <> ''
+      AND NOT EXISTS (SELECT FROM click_day AS known
+                      WHERE known.link_id = parts.link_id AND known.dimension = 'referrer'
+                        AND known.day = parts.day AND known.value = parts.value)
+),
+folded AS (
+    SELECT parts.link_id, dimension, parts.day,
+           CASE WHEN place > $3::bigint /* referrers */ THEN '*' ELSE parts.value END AS value,
+           sum(total) AS total, sum(people) AS people, sum(bots) AS bots
+    FROM parts
+    LEFT JOIN new_referrers AS new
+        ON dimension = 'referrer' AND new.link_id = parts.link_id AND new.day = parts.day
+           AND new.value = parts.value
+    GROUP BY 1, 2, 3, 4
+)
+INSERT INTO click_day AS known (link_id, dimension, day, value, total, people, bots)
+SELECT link_id, dimension, day, value, total, people, bots FROM folded
+ON CONFLICT (link_id, dimension, day, value) DO UPDATE
+SET total = known.total + excluded.total, people = known.people + excluded.people,
+    bots = known.bots + excluded.bots";

@@ -1,0 +1,224 @@
+//! Clicks are conserved: what was sent is counted, or metered as lost, whatever dies in between.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio_postgres::Client;
+use waypost::local::Signal;
+use waypost::store::Store;
+use waypost::store::clicks::rollup;
+
+use super::support::deployment::{add_links, metric};
+use super::support::load::load;
+use super::support::{TestPostgres, Waypost, eventually};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How many links are clicked.
+const LINKS: usize = 50;
+
+/// A browser's, and a site that it came from.
+const HEADERS: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 \
+    Firefox/140.0\r\nReferer: https://News.example/today\r\n";
+
+fn paths() -> Vec<String> {
+    (0..LINKS).map(|n| format!("/link{n}")).collect()
+}
+
+/// A PostgreSQL of its own with links in it, and a directory for the spool.
+async fn deployment() -> (TestPostgres, TempDir) {
+    let postgres = TestPostgres::start().await;
+    let links: Vec<(String, String)> =
+        (0..LINKS).map(|n| (format!("link{n}"), format!("https://a.example/{n}"))).collect();
+    let links: Vec<(&str, &str)> = links.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    add_links(&postgres.store(), &links).await;
+    (postgres, tempfile::tempdir().expect("a directory"))
+}
+
+async fn start(postgres: &TestPostgres, spool: &Path) -> Waypost {
+    let spool = spool.to_str().expect("a plain path");
+    Waypost::start(&[
+        ("DATABASE_URL", &postgres.url()),
+        ("WAYPOST_CLICKS__SPOOL_DIRECTORY", spool),
+        ("WAYPOST_LIMITS__CONNECTIONS_PER_CLIENT", "1000"),
+    ])
+    .await
+}
+
+async fn connect(url: &str) -> Client {
+    let connected = tokio_postgres::connect(url, tokio_postgres::NoTls).await;
+    let (client, connection) = connected.expect("a connection");
+    tokio::spawn(connection);
+    client
+}
+
+async fn number(client: &Client, query: &str) -> usize {
+    let number: i64 = client.query_one(query, &[]).await.expect("a row").get(0);
+    usize::try_from(number).expect("not negative")
+}
+
+const TOTAL: &str = "SELECT coalesce(sum(total), 0)::bigint FROM link_clicks";
+
+/// Waits until this many clicks are counted, and sees that every table has them.
+async fn assert_counted(store: &Store, url: &str, expected: usize) {
+    let client = connect(url).await;
+    eventually("all clicks are counted", PATIENCE, async || {
+        let total = number(&client, TOTAL).await;
+        assert!(total <= expected, "{total} were counted, and {expected} were sent");
+        (total == expected).then_some(())
+    })
+    .await;
+    // A running process may be at it as well.
+    eventually("all batches are rolled up", PATIENCE, async || {
+        rollup::roll_up(store).await.expect("rolled up");
+        let open = "SELECT count(*) FROM click_batch WHERE NOT rolled_up";
+        (number(&client, open).await == 0).then_some(())
+    })
+    .await;
+    assert_sums(&client, expected).await;
+}
+
+async fn spool_is_empty(spool: &TempDir) {
+    eventually("the spool is empty", PATIENCE, async || {
+        let mut files = std::fs::read_dir(spool.path()).expect("readable");
+        files.next().is_none().then_some(())
+    })
+    .await;
+}
+
+/// All sums over the same clicks are the same.
+async fn assert_sums(client: &Client, expected: usize) {
+    for query in [
+        TOTAL,
+        "SELECT sum(people)::bigint FROM link_clicks",
+        "SELECT count(*) FROM visit WHERE referrer = 'news.example'",
+        "SELECT sum(total)::bigint FROM click_hour",
+        "SELECT sum(total)::bigint FROM click_day WHERE dimension = 'all'",
+        "SELECT sum(people)::bigint FROM click_day WHERE dimension = 'referrer'",
+        "SELECT sum(total)::bigint FROM click_day WHERE dimension = 'browser'",
+    ] {
+        assert_eq!(number(client, query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_thousand_clicks_are_counted_although_postgres_dies_in_the_middle() {
+    let (mut postgres, spool) = deployment().await;
+    let waypost = start(&postgres, spool.path()).await;
+    let paths = paths();
+    assert_eq!(load(waypost.edge(), (1, LINKS), &paths, HEADERS).await.redirects, LINKS);
+    let first = load(waypost.edge(), (8, 8_000), &paths, HEADERS).await.redirects;
+    let edge = waypost.edge();
+    let second = tokio::spawn({
+        let paths = paths.clone();
+        async move { load(edge, (8, 9_000), &paths, HEADERS).await.redirects }
+    });
+    postgres.kill();
+    let second = second.await.expect("no panic");
+    eventually("clicks are spooled", PATIENCE, async || {
+        (metric(waypost.control(), "waypost_clicks_spooled_total").await > 0.5).then_some(())
+    })
+    .await;
+    postgres.restart();
+    let third = load(waypost.edge(), (8, 8_000), &paths, HEADERS).await.redirects;
+    assert_eq!((first, second, third), (64_000, 72_000, 64_000), "a redirect never fails");
+    let sent = LINKS + first + second + third;
+    assert_counted(&postgres.store(), &postgres.url(), sent).await;
+    for reason in ["buffer_full", "queue_full", "stopped", "spool_too_old"] {
+        let series = format!("waypost_clicks_dropped_total{{reason=\"{reason}\"}}");
+        assert!(metric(waypost.control(), &series).await < 0.5, "{reason}");
+    }
+    spool_is_empty(&spool).await;
+}
+
+#[tokio::test]
+async fn a_stop_by_sigterm_loses_no_click() {
+    let (mut postgres, spool) = deployment().await;
+    let waypost = start(&postgres, spool.path()).await;
+    let paths = paths();
+    let edge = waypost.edge();
+    let clicks = tokio::spawn({
+        let paths = paths.clone();
+        async move { load(edge, (8, 1_000_000), &paths, HEADERS).await.redirects }
+    });
+    eventually("traffic", PATIENCE, async || {
+        (metric(waypost.control(), "waypost_clicks_counted_total").await > 500.5).then_some(())
+    })
+    .await;
+    waypost.signal(Signal::TERM);
+    let mut sent = clicks.await.expect("no panic");
+    assert_eq!(waypost.ended().await, Some(0), "{}", waypost.log());
+    assert_counted(&postgres.store(), &postgres.url(), sent).await;
+
+    // Once more, with the database away: the spool has them until there is one again.
+    let waypost = start(&postgres, spool.path()).await;
+    sent += load(waypost.edge(), (1, LINKS), &paths, HEADERS).await.redirects;
+    postgres.kill();
+    sent += load(waypost.edge(), (8, 500), &paths, HEADERS).await.redirects;
+    waypost.signal(Signal::TERM);
+    assert_eq!(waypost.ended().await, Some(0), "{}", waypost.log());
+    postgres.restart();
+    let waypost = start(&postgres, spool.path()).await;
+    assert_counted(&postgres.store(), &postgres.url(), sent).await;
+    drop(waypost);
+}
+
+#[tokio::test]
+async fn a_kill_loses_no_more_than_an_interval_and_counts_nothing_twice() {
+    let (mut postgres, spool) = deployment().await;
+    let paths = paths();
+    let mut sent_at_most = 0;
+    let mut counted_at_least = 0;
+    for round in 0..3 {
+        let waypost = start(&postgres, spool.path()).await;
+        let figure = async |name: &str| metric(waypost.control(), name).await;
+        let reaches = async |name: &str, clicks: f64| {
+            eventually("the clicks are kept", PATIENCE, async || {
+                (figure(name).await > clicks - 0.5).then_some(())
+            })
+            .await;
+        };
+        // What the round before left in the spool counts in this one.
+        spool_is_empty(&spool).await;
+        let replayed = figure("waypost_clicks_counted_total").await;
+        load(waypost.edge(), (1, LINKS), &paths, HEADERS).await;
+        reaches("waypost_clicks_counted_total", replayed + 50.0).await;
+        if round == 1 {
+            // The last interval before the kill falls into an outage.
+            postgres.kill();
+        }
+        let early = load(waypost.edge(), (8, 1_000), &paths, HEADERS).await;
+        assert_eq!(early.redirects, 8_000);
+        // Nothing else comes, so all of these are out of a kill's reach.
+        if round == 1 {
+            reaches("waypost_clicks_spooled_total", 8_000.0).await;
+        } else {
+            reaches("waypost_clicks_counted_total", replayed + 8_050.0).await;
+        }
+        counted_at_least += LINKS + 8_000;
+        let edge = waypost.edge();
+        let late = tokio::spawn({
+            let paths = paths.clone();
+            async move { load(edge, (4, 1_000_000), &paths, HEADERS).await.answered }
+        });
+        let hits = "waypost_resolve_total{result=\"hit\",tier=\"local\"}";
+        reaches(hits, figure(hits).await + 500.0).await;
+        waypost.kill().await;
+        // A request may be counted whose answer the kill cut off: a run on each connection.
+        sent_at_most += LINKS + 8_000 + late.await.expect("no panic") + 4 * 100;
+        if round == 1 {
+            postgres.restart();
+        }
+    }
+    let waypost = start(&postgres, spool.path()).await;
+    let client = connect(&postgres.url()).await;
+    spool_is_empty(&spool).await;
+    let total = number(&client, TOTAL).await;
+    assert!(
+        (counted_at_least..=sent_at_most).contains(&total),
+        "{total} of {counted_at_least} to {sent_at_most}"
+    );
+    assert_counted(&postgres.store(), &postgres.url(), total).await;
+    drop(waypost);
+}
