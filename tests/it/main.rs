@@ -15,4 +15,5 @@ mod edge;
 mod local;
 mod migrations;
 mod outages;
+mod qr;
 mod shared;
