@@ -26,6 +26,7 @@ pub mod links;
 pub mod once;
 pub mod openapi;
 pub mod operations;
+pub mod qr;
 pub mod query;
 pub mod routes;
 
@@ -166,6 +167,8 @@ impl Api {
             Handler::ListLinks
             | Handler::GetLink
             | Handler::DeleteLink
+            | Handler::GetQrSvg
+            | Handler::GetQrPng
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
@@ -181,6 +184,8 @@ impl Api {
             Handler::GetLink => self.get_link(&call).await,
             Handler::EditLink => self.edit_link(&call).await,
             Handler::DeleteLink => self.delete_link(&call).await,
+            Handler::GetQrSvg => self.get_qr_svg(&call).await,
+            Handler::GetQrPng => self.get_qr_png(&call).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }

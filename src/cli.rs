@@ -38,7 +38,7 @@ enum Command {
     Dev(dev::Dev),
     /// Serve redirects and the control API
     Serve(serve::Serve),
-    /// Make, show, edit and delete links
+    /// Make, show, draw, edit and delete links
     #[command(subcommand)]
     Link(link::Command),
     /// Make, list and revoke API keys

@@ -2,7 +2,7 @@
 //!
 //! The modules in reading order:
 //!
-//! - [`clock`], [`code`], [`visitor`], [`link`]: pure words and rules. They know no I/O.
+//! - [`clock`], [`code`], [`visitor`], [`qr`], [`link`]: pure words and rules. They know no I/O.
 //! - [`config`], [`metrics`], [`store`], [`http`]: settings, figures, PostgreSQL, HTTP/1.1 under limits.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
@@ -14,6 +14,7 @@
 pub mod clock;
 pub mod code;
 pub mod link;
+pub mod qr;
 pub mod visitor;
 
 pub mod config;

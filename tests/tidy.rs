@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("code", &[]),
+    ("qr", &[]),
     ("visitor", &[]),
     ("link", &["clock", "code", "visitor"]),
     ("config", &[]),
@@ -22,7 +23,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("clicks", &["clock", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
-    ("api", &["clock", "config", "http", "link", "metrics", "resolve", "store", "visitor"]),
+    ("api", &["clock", "config", "http", "link", "metrics", "qr", "resolve", "store", "visitor"]),
     (
         "edge",
         &["clicks", "clock", "code", "http", "link", "metrics", "resolve", "store", "visitor"],
@@ -38,8 +39,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "api", "app", "clock", "code", "config", "http", "link", "local", "metrics", "resolve",
-            "store",
+            "api", "app", "clock", "code", "config", "http", "link", "local", "metrics", "qr",
+            "resolve", "store",
         ],
     ),
     ("lib", &[]),
@@ -55,6 +56,8 @@ const BORDERS: &[(&str, &str)] = &[
     ("prometheus", "metrics"),
     ("toml", "config"),
     ("clap", "cli"),
+    ("fast_qr", "qr"),
+    ("png", "qr"),
 ];
 
 /// All that `local` needs besides the standard library: it must start where nothing else works yet.

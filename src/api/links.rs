@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::query::{Query, refuse};
+use super::query::Query;
 use super::{Api, Call, Reply, body, once};
 use crate::http::problem::{Kind, Problem, ProblemBody};
 use crate::link::fault::{Fault, Reason};
@@ -22,7 +22,7 @@ use crate::store::{self, idempotency};
 pub const LARGEST_BATCH: usize = 10_000;
 /// The most links of one page, and how many one has when nobody says.
 pub const LARGEST_PAGE: u32 = 200;
-const USUAL_PAGE: u32 = 50;
+pub(super) const USUAL_PAGE: u32 = 50;
 
 /// What a slug may have unescaped in a path.
 const PATH_SEGMENT: &AsciiSet =
@@ -231,14 +231,7 @@ impl Api {
 
     pub(super) async fn list_links(&self, call: &Call) -> Result<Reply, Problem> {
         let query = Query::parse(call.raw_query(), &["q", "tag", "domain", "limit", "cursor"])?;
-        let limit = match query.one("limit")? {
-            None => USUAL_PAGE,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=LARGEST_PAGE).contains(limit))
-                .ok_or_else(|| refuse(format!("'limit' must be from 1 to {LARGEST_PAGE}")))?,
-        };
+        let limit = query.number("limit", 1..=LARGEST_PAGE, USUAL_PAGE)?;
         let owned = |value: Option<&str>| value.map(str::to_owned);
         let request = ListRequest {
             domain: owned(query.one("domain")?),
@@ -298,7 +291,8 @@ impl Api {
         }
     }
 
-    fn view(&self, link: Link) -> LinkView {
+    /// A link as this service shows it.
+    pub(super) fn view(&self, link: Link) -> LinkView {
         LinkView::new(link, &self.public_url)
     }
 }

@@ -1,14 +1,18 @@
 //! The description of the API, as OpenAPI 3.1: paths from the table of routes, schemas from the types.
 
+use std::ops::RangeInclusive;
+
 use hyper::Method;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::links::{BatchResults, LinkBatch, LinkPage, LinkView};
+use super::links::{BatchResults, LARGEST_PAGE, LinkBatch, LinkPage, LinkView, USUAL_PAGE};
 use super::operations::Readiness;
 use super::routes::{Handler, ROUTES, Route};
 use crate::http::problem::{Kind, ProblemBody};
 use crate::link::request::{LinkEdit, NewLink};
+use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
 
 /// What a route takes and gives.
 struct Description {
@@ -26,6 +30,8 @@ enum Content {
     Nothing,
     /// Text of this type.
     Text(&'static str),
+    /// Bytes of this type.
+    Bytes(&'static str),
     /// Any JSON.
     Json,
     /// JSON of this schema.
@@ -116,6 +122,7 @@ fn answer(description: &str, content: Content) -> Value {
     let content = match content {
         Content::Nothing => return json!({ "description": description }),
         Content::Text(content_type) => json!({ content_type: { "schema": { "type": "string" } } }),
+        Content::Bytes(content_type) => json!({ content_type: {} }),
         Content::Json => json!({ "application/json": { "schema": { "type": "object" } } }),
         Content::Schema(name) => json!({ "application/json": { "schema": reference(name) } }),
     };
@@ -140,8 +147,23 @@ fn parameter(name: &str) -> Value {
             ("query", description, json!({ "type": "array", "items": { "type": "string" } }))
         }
         "limit" => {
-            let schema = json!({ "type": "integer", "minimum": 1, "maximum": 200, "default": 50 });
-            ("query", "How many links a page has", schema)
+            ("query", "How many links a page has", whole_number(&(1..=LARGEST_PAGE), USUAL_PAGE))
+        }
+        "size" => {
+            let usual = Options::default().size;
+            ("query", "Width and height in pixels", whole_number(&SIZES, usual))
+        }
+        "margin" => {
+            let usual = Options::default().margin;
+            let description = "Width of the quiet zone around the code, in modules";
+            ("query", description, whole_number(&MARGINS, usual))
+        }
+        "error_correction" => {
+            let letters = ErrorCorrection::ALL.map(ErrorCorrection::letter);
+            let usual = Options::default().error_correction.letter();
+            let description = "How much of the code may be lost: about 7, 15, 25 or 30 per cent; \
+                               small letters do as well";
+            ("query", description, json!({ "type": "string", "enum": letters, "default": usual }))
         }
         "cursor" => ("query", "The next_cursor of the page before", json!({ "type": "string" })),
         _ => {
@@ -153,6 +175,13 @@ fn parameter(name: &str) -> Value {
     json!({
         "name": name, "in": place, "required": place == "path", "description": description,
         "schema": schema,
+    })
+}
+
+/// The schema of a whole number in `range`; left out, `usual`.
+fn whole_number<T: Serialize>(range: &RangeInclusive<T>, usual: T) -> Value {
+    json!({
+        "type": "integer", "minimum": range.start(), "maximum": range.end(), "default": usual,
     })
 }
 
@@ -205,6 +234,14 @@ fn describe(handler: Handler) -> Description {
         Handler::DeleteLink => {
             one_link("Deletes a link", &[(204, "It is deleted", Content::Nothing)])
         }
+        Handler::GetQrSvg => drawing(
+            "Draws a link's short URL as a QR code, in SVG",
+            &[(200, "The code", Content::Text("image/svg+xml"))],
+        ),
+        Handler::GetQrPng => drawing(
+            "Draws a link's short URL as a QR code, in PNG",
+            &[(200, "The code", Content::Bytes("image/png"))],
+        ),
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -244,6 +281,14 @@ fn one_link(summary: &'static str, answers: Answers) -> Description {
         body: None,
         answers,
         problems: &[Kind::NotFound, Kind::InvalidQuery],
+    }
+}
+
+/// A route that draws a link's short URL.
+fn drawing(summary: &'static str, answers: Answers) -> Description {
+    Description {
+        parameters: &["slug", "domain", "size", "margin", "error_correction"],
+        ..one_link(summary, answers)
     }
 }
 
@@ -335,6 +380,24 @@ mod tests {
             let parameters = describe(route.handler).parameters;
             assert_eq!(route.path.contains("{slug}"), parameters.contains(&"slug"));
         }
+    }
+
+    #[test]
+    fn pictures_are_described_with_their_limits() {
+        let document = document();
+        let of = |pointer: &str| {
+            let path = format!("/paths/~1v1~1links~1{{slug}}~1{pointer}");
+            part(&document, &path).clone()
+        };
+        let svg = json!({ "image/svg+xml": { "schema": { "type": "string" } } });
+        assert_eq!(of("qr.svg/get/responses/200/content"), svg);
+        assert_eq!(of("qr.png/get/responses/200/content"), json!({ "image/png": {} }));
+        let size = json!({ "type": "integer", "minimum": 64, "maximum": 2048, "default": 512 });
+        assert_eq!(of("qr.png/get/parameters/2/schema"), size);
+        let margin = json!({ "type": "integer", "minimum": 0, "maximum": 16, "default": 4 });
+        assert_eq!(of("qr.png/get/parameters/3/schema"), margin);
+        let letters = json!({ "type": "string", "enum": ["L", "M", "Q", "H"], "default": "M" });
+        assert_eq!(of("qr.png/get/parameters/4/schema"), letters);
     }
 
     #[test]

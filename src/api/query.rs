@@ -1,5 +1,9 @@
 //! Query strings, read strictly: what is not known is refused, not ignored.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use percent_encoding::percent_decode_str;
 
 use crate::http::problem::{Kind, Problem};
@@ -23,8 +27,7 @@ impl Query {
                 [] => "none is known here".to_owned(),
                 known => format!("known are: {}", known.join(", ")),
             };
-            let other: String = other.chars().take(64).collect();
-            return Err(refuse(format!("unknown parameter '{other}'; {known}")));
+            return Err(refuse(format!("unknown parameter '{}'; {known}", shortened(other))));
         }
         Ok(Self(pairs))
     }
@@ -39,6 +42,24 @@ impl Query {
         }
     }
 
+    /// The whole number that the parameter `name` says, which must be in `range`; left out, `usual`.
+    pub(crate) fn number<T>(
+        &self,
+        name: &'static str,
+        range: RangeInclusive<T>,
+        usual: T,
+    ) -> Result<T, Problem>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        let Some(text) = self.one(name)? else { return Ok(usual) };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            wrong(name, format!("must be a whole number from {least} to {most}"), text, usual)
+        })
+    }
+
     /// All values of the parameter `name`.
     pub(crate) fn all(&self, name: &'static str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_str())
@@ -48,6 +69,21 @@ impl Query {
 /// A refusal of a parameter.
 pub(crate) fn refuse(detail: impl Into<String>) -> Problem {
     Problem::new(Kind::InvalidQuery, detail)
+}
+
+/// A refusal of the value `text` of a parameter, which has to be as `rule` says; left out, it is `usual`.
+pub(crate) fn wrong(
+    name: &'static str,
+    rule: impl Display,
+    text: &str,
+    usual: impl Display,
+) -> Problem {
+    refuse(format!("'{name}' {rule}, not '{}'; left out, it is {usual}", shortened(text)))
+}
+
+/// As much of `text` as an answer should repeat.
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 fn decode(part: &str) -> Result<String, Problem> {
@@ -72,6 +108,24 @@ mod tests {
         assert_eq!(query.one("q").expect("once"), Some("ä"));
         assert_eq!(query.one("other").expect("never"), None);
         assert!(query.one("tag").is_err());
+    }
+
+    #[test]
+    fn numbers_are_whole_and_within_their_range() {
+        let read = |raw: &str| Query::parse(raw, &["size"])?.number("size", 64_u16..=2_048, 512);
+        for (raw, number) in [("", 512), ("size=64", 64), ("size=2048", 2_048), ("size=0065", 65)] {
+            assert_eq!(read(raw).expect("good"), number, "{raw}");
+        }
+        for bad in
+            ["", "63", "2049", "-64", "64.5", "1e2", "70000", "99999999999999999999", "64 ", "x"]
+        {
+            let problem = read(&format!("size={bad}")).expect_err("refused").into_body();
+            let detail = format!(
+                "'size' must be a whole number from 64 to 2048, not '{bad}'; left out, it is 512"
+            );
+            assert_eq!(problem.detail, detail);
+        }
+        assert!(read("size=64&size=64").is_err());
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub enum Handler {
     EditLink,
     /// Deletes a link.
     DeleteLink,
+    /// Draws a link's short URL as an SVG.
+    GetQrSvg,
+    /// Draws a link's short URL as a PNG.
+    GetQrPng,
     /// Describes the API.
     OpenApi,
     /// Shows the figures.
@@ -48,13 +52,15 @@ pub enum Handler {
 const LINKS: Option<Scope> = Some(Scope::Links);
 
 /// The table.
-pub static ROUTES: [Route; 10] = [
+pub static ROUTES: [Route; 12] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
     route(Method::GET, "/v1/links/{slug}", LINKS, Handler::GetLink),
     route(Method::PATCH, "/v1/links/{slug}", LINKS, Handler::EditLink),
     route(Method::DELETE, "/v1/links/{slug}", LINKS, Handler::DeleteLink),
+    route(Method::GET, "/v1/links/{slug}/qr.svg", LINKS, Handler::GetQrSvg),
+    route(Method::GET, "/v1/links/{slug}/qr.png", LINKS, Handler::GetQrPng),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),
     route(Method::GET, "/metrics", None, Handler::Metrics),
     route(Method::GET, "/healthz", None, Handler::Health),
@@ -150,6 +156,11 @@ mod tests {
         assert_eq!(find(&Method::POST, "/v1/links/batch"), Ok((Handler::CreateLinks, None)));
         assert_eq!(find(&Method::GET, "/v1/links/batch"), Ok((Handler::GetLink, slug("batch"))));
         assert_eq!(find(&Method::GET, "/v1/links/a%2Fb"), Ok((Handler::GetLink, slug("a/b"))));
+        assert_eq!(find(&Method::GET, "/v1/links/qr.svg"), Ok((Handler::GetLink, slug("qr.svg"))));
+        let path = "/v1/links/a%2Fb/qr.svg";
+        assert_eq!(find(&Method::GET, path), Ok((Handler::GetQrSvg, slug("a/b"))));
+        let path = "/v1/links/qr.png/qr.png";
+        assert_eq!(find(&Method::GET, path), Ok((Handler::GetQrPng, slug("qr.png"))));
     }
 
     #[test]
@@ -158,9 +169,11 @@ mod tests {
         assert_eq!(find(&Method::GET, "/"), not_found);
         assert_eq!(find(&Method::GET, "/v1/links/"), not_found);
         assert_eq!(find(&Method::GET, "/v1/links/a/b"), not_found);
+        assert_eq!(find(&Method::GET, "/v1/links/a/qr.gif"), not_found);
         assert_eq!(find(&Method::GET, "/v1/links/%FF"), not_found);
         let not_allowed = |allow: &str| Err((Kind::MethodNotAllowed, allow.to_owned()));
         assert_eq!(find(&Method::PUT, "/v1/links/x"), not_allowed("DELETE, GET, HEAD, PATCH"));
         assert_eq!(find(&Method::DELETE, "/v1/links"), not_allowed("GET, HEAD, POST"));
+        assert_eq!(find(&Method::DELETE, "/v1/links/x/qr.svg"), not_allowed("GET, HEAD"));
     }
 }

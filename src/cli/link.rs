@@ -9,7 +9,9 @@ use crate::link::model::Link;
 use crate::link::request::{Change, LinkEdit, NewLink};
 use crate::link::service::{self, ListRequest};
 
-/// Make, show, edit and delete links.
+mod qr;
+
+/// Make, show, draw, edit and delete links.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a link and print its short URL
@@ -22,6 +24,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Draw a link's short URL as a QR code
+    Qr(qr::Qr),
     /// List links, newest first
     List(List),
     /// Edit a link
@@ -175,6 +179,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Error
         Command::Get { place, json } => {
             let link = links.get(place.domain.as_deref(), &place.slug).await.map_err(explain)?;
             show(&view(link), json)
+        }
+        Command::Qr(qr) => {
+            let (domain, slug) = (qr.place.domain.as_deref(), &qr.place.slug);
+            let link = links.get(domain, slug).await.map_err(explain)?;
+            qr.draw(&view(link).short_url)
         }
         Command::List(list) => {
             let json = list.json;

@@ -16,4 +16,5 @@ mod edge;
 mod local;
 mod migrations;
 mod outages;
+mod qr;
 mod shared;
