@@ -15,6 +15,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use tracing::Instrument;
 
+use crate::clicks::report::Reports;
 use crate::config::Config;
 use crate::http::auth::{ApiKey, Caller, Scope};
 use crate::http::problem::{Kind, Problem};
@@ -22,6 +23,7 @@ use crate::link::service::LinkService;
 use crate::store::{self, Store, keys};
 
 pub mod body;
+pub mod clicks;
 pub mod links;
 pub mod once;
 pub mod openapi;
@@ -37,6 +39,7 @@ use routes::{Found, Handler, Routes};
 pub struct Api {
     store: Store,
     links: Arc<LinkService>,
+    reports: Reports,
     operations: Arc<dyn Operations>,
     routes: Routes,
     limits: BodyLimits,
@@ -80,7 +83,9 @@ impl Api {
         operations: Arc<dyn Operations>,
         config: &Config,
     ) -> Self {
+        let retention = config.clicks.retention;
         Self {
+            reports: Reports::new(store.clone(), links.clock().clone(), retention),
             store,
             links,
             operations,
@@ -167,6 +172,8 @@ impl Api {
             Handler::ListLinks
             | Handler::GetLink
             | Handler::DeleteLink
+            | Handler::GetClicks
+            | Handler::ListVisits
             | Handler::GetQrSvg
             | Handler::GetQrPng
             | Handler::OpenApi
@@ -184,6 +191,8 @@ impl Api {
             Handler::GetLink => self.get_link(&call).await,
             Handler::EditLink => self.edit_link(&call).await,
             Handler::DeleteLink => self.delete_link(&call).await,
+            Handler::GetClicks => self.get_clicks(&call).await,
+            Handler::ListVisits => self.list_visits(&call).await,
             Handler::GetQrSvg => self.get_qr_svg(&call).await,
             Handler::GetQrPng => self.get_qr_png(&call).await,
             Handler::OpenApi => {

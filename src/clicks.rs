@@ -20,6 +20,7 @@ pub mod countries;
 pub mod keeper;
 pub mod network;
 pub mod queue;
+pub mod report;
 pub mod spool;
 pub mod writer;
 

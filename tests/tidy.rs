@@ -20,10 +20,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("metrics", &["clock"]),
     ("http", &["clock", "code", "link", "metrics"]),
     ("store", &["clock", "code", "link", "visitor"]),
-    ("clicks", &["clock", "link", "metrics", "store", "visitor"]),
+    ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
-    ("api", &["clock", "config", "http", "link", "metrics", "qr", "resolve", "store", "visitor"]),
+    (
+        "api",
+        &[
+            "clicks", "clock", "config", "http", "link", "metrics", "qr", "resolve", "store",
+            "visitor",
+        ],
+    ),
     (
         "edge",
         &["clicks", "clock", "code", "http", "link", "metrics", "resolve", "store", "visitor"],
@@ -53,6 +59,7 @@ const BORDERS: &[(&str, &str)] = &[
     ("deadpool_postgres", "store"),
     ("redis", "resolve"),
     ("moka", "resolve"),
+    ("maxminddb", "clicks"),
     ("prometheus", "metrics"),
     ("toml", "config"),
     ("clap", "cli"),

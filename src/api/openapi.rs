@@ -7,9 +7,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::clicks::{
+    ClickReport, LARGEST_REPORT, LARGEST_VISIT_PAGE, USUAL_REPORT, USUAL_VISIT_PAGE, VisitPageView,
+};
 use super::links::{BatchResults, LARGEST_PAGE, LinkBatch, LinkPage, LinkView, USUAL_PAGE};
 use super::operations::Readiness;
 use super::routes::{Handler, ROUTES, Route};
+use crate::clicks::report::By;
 use crate::http::problem::{Kind, ProblemBody};
 use crate::link::request::{LinkEdit, NewLink};
 use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
@@ -149,6 +153,28 @@ fn parameter(name: &str) -> Value {
         "limit" => {
             ("query", "How many links a page has", whole_number(&(1..=LARGEST_PAGE), USUAL_PAGE))
         }
+        "limit of visits" => {
+            let schema = whole_number(&(1..=LARGEST_VISIT_PAGE), USUAL_VISIT_PAGE);
+            ("query", "How many visits a page has", schema)
+        }
+        "limit of values" => {
+            let schema = whole_number(&(1..=LARGEST_REPORT), USUAL_REPORT);
+            ("query", "How many values a report has; the rest is one group, '*'", schema)
+        }
+        "by" => {
+            let schema =
+                json!({ "type": "string", "enum": By::ALL.map(By::name), "default": "day" });
+            ("query", "What the groups of the report are", schema)
+        }
+        "from" => {
+            let description = "The first moment: a time of RFC 3339, or a day (UTC) such as \
+                               2030-01-31. In a report it must be a whole day, by hour a whole hour";
+            ("query", description, json!({ "type": "string" }))
+        }
+        "to" => {
+            let description = "The first moment that does not belong to it any more";
+            ("query", description, json!({ "type": "string" }))
+        }
         "size" => {
             let usual = Options::default().size;
             ("query", "Width and height in pixels", whole_number(&SIZES, usual))
@@ -172,6 +198,8 @@ fn parameter(name: &str) -> Value {
             ("header", description, json!({ "type": "string", "minLength": 1, "maxLength": 255 }))
         }
     };
+    // Parameters of one name may differ between routes.
+    let name = name.split(' ').next().unwrap_or(name);
     json!({
         "name": name, "in": place, "required": place == "path", "description": description,
         "schema": schema,
@@ -234,6 +262,20 @@ fn describe(handler: Handler) -> Description {
         Handler::DeleteLink => {
             one_link("Deletes a link", &[(204, "It is deleted", Content::Nothing)])
         }
+        Handler::GetClicks => Description {
+            parameters: &["slug", "domain", "by", "from", "to", "limit of values"],
+            ..one_link(
+                "Reports how often a link was opened, in groups",
+                &[(200, "The report; up to some seconds behind", Content::Schema("ClickReport"))],
+            )
+        },
+        Handler::ListVisits => Description {
+            parameters: &["slug", "domain", "from", "to", "limit of visits", "cursor"],
+            ..one_link(
+                "Lists the visits of a link, the latest first",
+                &[(200, "A page of visits", Content::Schema("VisitPage"))],
+            )
+        },
         Handler::GetQrSvg => drawing(
             "Draws a link's short URL as a QR code, in SVG",
             &[(200, "The code", Content::Text("image/svg+xml"))],
@@ -306,6 +348,8 @@ fn schemas() -> Map<String, Value> {
     add::<LinkBatch>(&mut schemas);
     add::<BatchResults>(&mut schemas);
     add::<LinkPage>(&mut schemas);
+    add::<ClickReport>(&mut schemas);
+    add::<VisitPageView>(&mut schemas);
     add::<ProblemBody>(&mut schemas);
     add::<Readiness>(&mut schemas);
     schemas

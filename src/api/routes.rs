@@ -35,6 +35,10 @@ pub enum Handler {
     EditLink,
     /// Deletes a link.
     DeleteLink,
+    /// Reports how often a link was opened.
+    GetClicks,
+    /// Lists the visits of a link.
+    ListVisits,
     /// Draws a link's short URL as an SVG.
     GetQrSvg,
     /// Draws a link's short URL as a PNG.
@@ -52,13 +56,15 @@ pub enum Handler {
 const LINKS: Option<Scope> = Some(Scope::Links);
 
 /// The table.
-pub static ROUTES: [Route; 12] = [
+pub static ROUTES: [Route; 14] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
     route(Method::GET, "/v1/links/{slug}", LINKS, Handler::GetLink),
     route(Method::PATCH, "/v1/links/{slug}", LINKS, Handler::EditLink),
     route(Method::DELETE, "/v1/links/{slug}", LINKS, Handler::DeleteLink),
+    route(Method::GET, "/v1/links/{slug}/clicks", LINKS, Handler::GetClicks),
+    route(Method::GET, "/v1/links/{slug}/visits", LINKS, Handler::ListVisits),
     route(Method::GET, "/v1/links/{slug}/qr.svg", LINKS, Handler::GetQrSvg),
     route(Method::GET, "/v1/links/{slug}/qr.png", LINKS, Handler::GetQrPng),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),

@@ -279,3 +279,134 @@ fn sum(json: &str) -> String {
     let first = hash.first_chunk().expect("a hash has 32 bytes");
     format!("{:016x}", u64::from_be_bytes(*first))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::visitor::agent::Agent;
+
+    fn batch(id: u128, visits: i64) -> Batch {
+        let agent =
+            Agent::of(b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+        let visit = |link| Visit {
+            link: LinkId(link),
+            at: UnixMillis(1_893_456_000_000),
+            kind: Kind::Person,
+            device: agent.device,
+            browser: agent.browser,
+            country: Country::parse("DE").filter(|_| link % 2 == 0),
+            referrer: (link % 3 == 0).then(|| "news.example".into()),
+            network: (link % 5 == 0).then(|| [203, 0, 113, 0].into()),
+            private: link % 7 == 0,
+        };
+        Batch { id, visits: (0..visits).map(visit).collect() }
+    }
+
+    const NOW: UnixMillis = UnixMillis(1_893_456_001_000);
+
+    /// All that is in a spool, but for files that another has.
+    fn read_all(spool: &Spool) -> (Vec<u128>, u64) {
+        let (mut ids, mut damaged) = (Vec::new(), 0);
+        for path in spool.segments() {
+            let Some(mut segment) = spool.read(path).expect("readable") else { continue };
+            while let Some(line) = segment.next_line().expect("readable") {
+                match line {
+                    Line::Batch(batch, _) => ids.push(batch.id),
+                    Line::Damaged(bytes) => damaged += bytes,
+                }
+            }
+        }
+        (ids, damaged)
+    }
+
+    fn only_file(directory: &Path) -> PathBuf {
+        let mut files = fs::read_dir(directory).expect("a directory");
+        files.next().expect("a file").expect("readable").path()
+    }
+
+    #[test]
+    fn a_batch_reads_back_as_it_was_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = Spool::open(&directory.path().join("new"), 1 << 20).expect("a spool");
+        let written = batch(u128::MAX, 211);
+        spool.append(&written, NOW).expect("room");
+        let path = spool.segments().pop().expect("a file");
+        let mut segment = spool.read(path).expect("readable").expect("nobody has it");
+        assert_eq!(segment.next_line().expect("readable"), Some(Line::Batch(written, NOW)));
+        assert_eq!(segment.next_line().expect("readable"), None);
+        segment.finish(false).expect("removed");
+        assert_eq!(spool.bytes(), 0);
+    }
+
+    #[test]
+    fn a_file_cut_in_the_middle_costs_the_batch_that_was_cut() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = Spool::open(directory.path(), 1 << 20).expect("a spool");
+        for id in 1..=3 {
+            spool.append(&batch(id, 50), NOW).expect("room");
+        }
+        let path = only_file(directory.path());
+        let whole = fs::read(&path).expect("readable");
+        for cut in (0..whole.len()).step_by(97) {
+            fs::write(&path, &whole[..cut]).expect("written");
+            let (ids, damaged) = read_all(&spool);
+            let lines = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(ids, (1..).take(lines).collect::<Vec<u128>>());
+            assert_eq!(damaged > 0, !whole[..cut].ends_with(b"\n") && cut > 0, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn noise_between_batches_costs_no_batch_and_is_measured() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = Spool::open(directory.path(), 1 << 24).expect("a spool");
+        for id in 1..=3 {
+            spool.append(&batch(id, 50), NOW).expect("room");
+        }
+        let path = only_file(directory.path());
+        let lines: Vec<Vec<u8>> = fs::read(&path)
+            .expect("readable")
+            .split_inclusive(|b| *b == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect();
+        let mut noise = vec![0_u8; 100_000];
+        rand::fill(&mut noise[..]);
+        noise.push(b'\n');
+        let mut bent = lines[1].clone();
+        bent[500] ^= 1;
+        let text = [&lines[0][..], &noise, &lines[1], &bent, &lines[2]].concat();
+        fs::write(&path, text).expect("written");
+        let measured = u64::try_from(noise.len() + bent.len()).expect("small");
+        assert_eq!(read_all(&spool), (vec![1, 2, 3], measured));
+        let segment = spool.read(path.clone()).expect("readable").expect("nobody has it");
+        segment.finish(true).expect("put aside");
+        assert!(!path.exists() && path.with_extension("damaged").exists());
+        assert_eq!(spool.bytes(), 0, "what was put aside takes no room");
+    }
+
+    #[test]
+    fn a_full_spool_says_so_and_a_file_in_use_is_left_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let one = Spool::open(directory.path(), 20_000).expect("a spool");
+        one.append(&batch(1, 100), NOW).expect("room");
+        let other = Spool::open(directory.path(), 20_000).expect("a spool");
+        let held = other.segments().pop().expect("a file");
+        assert!(other.read(held).expect("readable").is_none(), "the first one writes to it");
+        let full = loop {
+            match other.append(&batch(2, 100), NOW) {
+                Ok(()) => {}
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(full.contains("[clicks] spool_bytes allows 20000"), "{full}");
+        let (ids, damaged) = read_all(&one);
+        assert_eq!((ids, damaged), (vec![1], 0), "the second one still holds its own");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_named() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let error = Spool::open(file.path(), 1).expect_err("no directory").to_string();
+        assert!(error.contains(file.path().to_str().expect("plain")), "{error}");
+    }
+}

@@ -104,6 +104,11 @@ impl LinkService {
         Self { store, announcer, rules, clock, slug_length, slugs: OnceCell::new() }
     }
 
+    /// The time that links are judged by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// A connection for a transaction that makes links. What making needs besides is at hand then:
     /// within the transaction no second connection is asked for.
     pub async fn connection(&self) -> Result<Connection, Error> {

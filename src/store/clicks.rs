@@ -79,6 +79,14 @@ pub struct Sums {
     pub bots: i64,
 }
 
+impl std::ops::AddAssign for Sums {
+    fn add_assign(&mut self, other: Self) {
+        self.total += other.total;
+        self.people += other.people;
+        self.bots += other.bots;
+    }
+}
+
 impl Sums {
     fn add(&mut self, kind: Kind) {
         self.total += 1;
