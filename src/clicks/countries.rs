@@ -92,3 +92,59 @@ impl Countries {
         Country::parse(code?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Documentation networks, in made-up countries.
+    const FILE: &[u8] = include_bytes!("../../tests/data/countries.mmdb");
+
+    fn country(countries: &Countries, address: &str) -> Option<String> {
+        let found = countries.find(address.parse().expect("an address"));
+        found.map(|country| country.as_str().to_owned())
+    }
+
+    #[test]
+    fn an_address_is_in_the_country_of_its_network() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("countries.mmdb");
+        std::fs::write(&path, FILE).expect("written");
+        let countries = Countries::open(Some(&path)).expect("a database");
+        for (address, code) in [
+            ("203.0.113.77", Some("DE")),
+            ("203.0.113.0", Some("DE")),
+            ("198.51.100.1", Some("MX")),
+            ("198.51.100.200", Some("ID")),
+            ("2001:db8:1::7", Some("DE")),
+            ("192.0.2.1", None),
+            ("2001:db8:ffff::1", None),
+        ] {
+            assert_eq!(country(&countries, address).as_deref(), code, "{address}");
+        }
+        assert_eq!(country(&Countries::open(None).expect("none"), "203.0.113.77"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_and_a_bad_update_changes_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("countries.mmdb");
+        let refused = |why: &str| {
+            let error = Countries::open(Some(&path)).expect_err("refused").to_string();
+            assert!(error.contains("[clicks] country_file"), "{error}");
+            assert!(error.contains(why) && error.contains("or leave it out"), "{error}");
+        };
+        refused("No such file");
+        std::fs::write(&path, b"no database at all").expect("written");
+        refused("cannot be used");
+        std::fs::write(&path, FILE).expect("written");
+        let countries = Countries::open(Some(&path)).expect("a database");
+        assert!(!countries.read_again().expect("nothing new"));
+        std::fs::write(&path, FILE.get(..700).expect("longer")).expect("written");
+        countries.read_again().expect_err("it was cut");
+        assert_eq!(country(&countries, "203.0.113.77").as_deref(), Some("DE"));
+        assert!(!countries.read_again().expect("said once is enough"));
+        std::fs::write(&path, [FILE, b""].concat()).expect("written");
+        assert!(countries.read_again().expect("whole again"));
+    }
+}
