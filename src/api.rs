@@ -18,10 +18,12 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::http::auth::{ApiKey, Caller, Scope};
 use crate::http::problem::{Kind, Problem};
+use crate::link::domains::service::DomainService;
 use crate::link::service::LinkService;
 use crate::store::{self, Store, keys};
 
 pub mod body;
+pub mod domains;
 pub mod links;
 pub mod once;
 pub mod openapi;
@@ -36,6 +38,7 @@ use routes::{Found, Handler, Routes};
 pub struct Api {
     store: Store,
     links: Arc<LinkService>,
+    domains: DomainService,
     operations: Arc<dyn Operations>,
     routes: Routes,
     limits: BodyLimits,
@@ -67,6 +70,8 @@ pub(crate) struct Call {
     parts: Parts,
     /// What stands for `{slug}` in the path, decoded.
     slug: Option<String>,
+    /// What stands for `{host}` in the path, decoded.
+    host: Option<String>,
     caller: Option<Caller>,
     body: Bytes,
 }
@@ -80,6 +85,7 @@ impl Api {
         config: &Config,
     ) -> Self {
         Self {
+            domains: DomainService::new(store.clone(), config),
             store,
             links,
             operations,
@@ -112,7 +118,7 @@ impl Api {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
-        let Found { route, slug } = self.routes.find(&parts.method, parts.uri.path())?;
+        let Found { route, slug, host } = self.routes.find(&parts.method, parts.uri.path())?;
         let caller = match route.scope {
             None => None,
             Some(scope) => Some(self.authorise(&parts, scope).await?),
@@ -124,7 +130,7 @@ impl Api {
                 body::read(body, limit, self.limits.patience).await?
             }
         };
-        let call = Call { handler: route.handler, parts, slug, caller, body };
+        let call = Call { handler: route.handler, parts, slug, host, caller, body };
         let api = Arc::clone(self);
         // In the request's span, so that what it logs has the request's id.
         match tokio::spawn(async move { api.dispatch(call).await }.in_current_span()).await {
@@ -161,11 +167,17 @@ impl Api {
     /// How large a body the handler takes; `None`: it takes none.
     fn body_limit(&self, handler: Handler) -> Option<usize> {
         match handler {
-            Handler::CreateLink | Handler::EditLink => Some(self.limits.one),
+            Handler::CreateLink
+            | Handler::EditLink
+            | Handler::CreateDomain
+            | Handler::EditDomain => Some(self.limits.one),
             Handler::CreateLinks => Some(self.limits.batch),
             Handler::ListLinks
             | Handler::GetLink
             | Handler::DeleteLink
+            | Handler::ListDomains
+            | Handler::GetDomain
+            | Handler::DeleteDomain
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
@@ -181,6 +193,11 @@ impl Api {
             Handler::GetLink => self.get_link(&call).await,
             Handler::EditLink => self.edit_link(&call).await,
             Handler::DeleteLink => self.delete_link(&call).await,
+            Handler::CreateDomain => self.create_domain(&call).await,
+            Handler::ListDomains => self.list_domains(&call).await,
+            Handler::GetDomain => self.get_domain(&call).await,
+            Handler::EditDomain => self.edit_domain(&call).await,
+            Handler::DeleteDomain => self.delete_domain(&call).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }
@@ -205,6 +222,10 @@ impl Call {
 
     fn slug(&self) -> &str {
         self.slug.as_deref().unwrap_or_default()
+    }
+
+    fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or_default()
     }
 
     fn raw_query(&self) -> &str {

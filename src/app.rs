@@ -205,7 +205,7 @@ pub(crate) async fn read_domains(parts: &Parts) -> Result<Domains, store::Error>
     let edge = &parts.config.edge;
     let host = edge.public_url.host_str().unwrap_or_default();
     let lenient = edge.unknown_host == UnknownHost::DefaultDomain;
-    Ok(Domains::new(host, lenient, domains::list(&parts.store).await?))
+    Ok(Domains::new(host, lenient, domains::list_full(&parts.store).await?))
 }
 
 fn start_edge(

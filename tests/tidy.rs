@@ -22,7 +22,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("clicks", &["clock", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
-    ("api", &["clock", "config", "http", "link", "metrics", "resolve", "store", "visitor"]),
+    ("link/domains/service", &["code", "config", "store"]),
+    ("api", &["clock", "code", "config", "http", "link", "metrics", "resolve", "store", "visitor"]),
     (
         "edge",
         &["clicks", "clock", "code", "http", "link", "metrics", "resolve", "store", "visitor"],

@@ -80,6 +80,7 @@ fn route_of(path: &str) -> &'static str {
         "/metrics" => "metrics",
         "/healthz" | "/readyz" => "health",
         _ if path.starts_with("/v1/links") => "links",
+        _ if path.starts_with("/v1/domains") => "domains",
         _ => "other",
     }
 }

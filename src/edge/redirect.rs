@@ -57,7 +57,7 @@ impl Service for Edge {
         let watch = Stopwatch::start();
         let (route, answer) = match self.understand(&request) {
             Ok(Wanted::Slug(key)) => (EdgeRoute::Redirect, self.redirect(&request, &key).await),
-            Ok(Wanted::Page(page)) => (EdgeRoute::Page, page.answer(request.headers())),
+            Ok(Wanted::Page(page, domain)) => (EdgeRoute::Page, self.page(page, domain, &request)),
             Err(refusal) => {
                 let mut answer = Page::Refused(refusal).answer(request.headers());
                 // What follows on the connection may be a body that nobody will read.
@@ -89,8 +89,8 @@ impl Service for Edge {
 enum Wanted<'a> {
     /// The link with this key.
     Slug(Cow<'a, str>),
-    /// Something else that the edge knows.
-    Page(Page),
+    /// Something else that the edge knows, in this domain, if it is one of ours.
+    Page(Page, Option<DomainId>),
 }
 
 impl Edge {
@@ -102,24 +102,25 @@ impl Edge {
             return Err(Refusal::Body);
         }
         let Some(domain) = self.domain(request)? else {
-            return Ok(Wanted::Page(Page::NotFound));
+            return Ok(Wanted::Page(Page::NotFound, None));
         };
+        let page = |page: Page| Ok(Wanted::Page(page, Some(domain.id)));
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return Ok(Wanted::Page(Page::MethodNotAllowed));
+            return page(Page::MethodNotAllowed);
         }
         let path = request.uri().path();
         let path = path.strip_prefix('/').unwrap_or(path);
         let slug = path.strip_suffix('/').unwrap_or(path);
         match slug {
-            "" => return Ok(Wanted::Page(Page::Root)),
-            "robots.txt" => return Ok(Wanted::Page(Page::Robots)),
-            "favicon.ico" => return Ok(Wanted::Page(Page::NoIcon)),
+            "" => return page(Page::Root),
+            "robots.txt" => return page(Page::Robots),
+            "favicon.ico" => return page(Page::NoIcon),
             _ => {}
         }
         // What no link can have as its slug is not worth a question.
         match spell_out(slug).filter(|slug| could_be_a_slug(slug)) {
             Some(slug) => Ok(Wanted::Slug(key_in(domain, slug))),
-            None => Ok(Wanted::Page(Page::NotFound)),
+            None => page(Page::NotFound),
         }
     }
 
@@ -161,12 +162,12 @@ impl Edge {
                 // In a box: what the slow way needs would make every hit's future larger.
                 match Box::pin(self.load(key, doubtful)).await {
                     Ok(found) => found,
-                    Err(page) => return self.nowhere(page, request),
+                    Err(page) => return self.nowhere(page, key, request),
                 }
             }
         };
         self.figures.resolved(said);
-        self.follow(request, &entry, now)
+        self.follow(request, key, &entry, now)
     }
 
     /// Has a link asked about again at the next tick, together with others. One too many is asked
@@ -200,20 +201,29 @@ impl Edge {
         }
     }
 
-    fn nowhere<B>(&self, page: Page, request: &Request<B>) -> Answer {
+    fn nowhere<B>(&self, page: Page, key: &str, request: &Request<B>) -> Answer {
         let missing = page == Page::NotFound;
         self.figures.resolved(if missing { Said::Missing } else { Said::Error });
-        page.answer(request.headers())
+        self.page(page, domain_of(key), request)
+    }
+
+    /// Answers with a page, or sends people where the domain wants them to go instead.
+    fn page<B>(&self, page: Page, domain: Option<DomainId>, request: &Request<B>) -> Answer {
+        let detour = domain.and_then(|id| self.domains.borrow().borrow().detour(id, page));
+        match detour {
+            None => page.answer(request.headers()),
+            Some(url) => redirect_to(StatusCode::FOUND, url, HeaderValue::from_static("no-store")),
+        }
     }
 
     /// Answers for a link, by its own rules; expiry is looked at here, at every hit.
-    fn follow<B>(&self, request: &Request<B>, entry: &Entry, now: UnixMillis) -> Answer {
+    fn follow<B>(&self, request: &Request<B>, key: &str, entry: &Entry, now: UnixMillis) -> Answer {
         if now < entry.valid_from {
-            return Page::NotFound.answer(request.headers());
+            return self.page(Page::NotFound, domain_of(key), request);
         }
         if entry.disabled || now >= entry.expires_at {
             return match &entry.fallback {
-                None => Page::Gone.answer(request.headers()),
+                None => self.page(Page::Gone, domain_of(key), request),
                 Some(url) => redirect_to(
                     StatusCode::FOUND,
                     HeaderValue::clone(url),
@@ -264,6 +274,11 @@ fn key_in(domain: Domain, slug: Cow<'_, str>) -> Cow<'_, str> {
     } else {
         Cow::Owned(LinkKey::new(domain.id, &slug).as_str().to_owned())
     }
+}
+
+/// The domain in which a key stands.
+fn domain_of(key: &str) -> Option<DomainId> {
+    LinkKey::parts_of(key).map(|(domain, _)| domain)
 }
 
 /// Whether any link could have this slug. In particular it has no colon, which would make it another
