@@ -11,6 +11,7 @@ mod coherence;
 mod command_line;
 mod dev;
 mod dictionary;
+mod domains;
 mod edge;
 mod local;
 mod migrations;
