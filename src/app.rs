@@ -18,6 +18,7 @@ use crate::clock::{Clock, whole_millis};
 use crate::config::{Config, UnknownHost};
 use crate::edge::domains::Domains;
 use crate::edge::redirect::Edge;
+use crate::http::client::TrustedProxies;
 use crate::http::server::{self, Server};
 use crate::link::service::LinkService;
 use crate::metrics::Metrics;
@@ -231,6 +232,7 @@ fn start_edge(
         last_host: None.into(),
         clock: parts.clock.clone(),
         most_headers: parts.config.limits.headers,
+        proxies: TrustedProxies::new(&parts.config.edge.trusted_proxies),
     };
     Server::start(("edge", listener), limits(config, 1), threads, metrics, make)
         .map_err(Error::Threads)
@@ -271,6 +273,7 @@ fn limits(config: &Config, heads: usize) -> server::Limits {
         connection_age: limits.connection_age,
         connections_per_client: limits.connections_per_client,
         connections: limits.connections,
+        trusted_proxies: TrustedProxies::new(&config.edge.trusted_proxies),
     }
 }
 

@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 /// the store; the two planes know the services; `app` knows all. `edge` and `reward` must never know
 /// each other: a landing writes a row, and the engine finds it.
 const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("address", &[]),
     ("clock", &[]),
     ("code", &[]),
     ("visitor", &[]),
     ("link", &["clock", "code", "visitor"]),
-    ("config", &[]),
+    ("config", &["address"]),
     ("metrics", &["clock"]),
-    ("http", &["clock", "code", "link", "metrics"]),
+    ("http", &["address", "clock", "code", "link", "metrics"]),
     ("store", &["clock", "code", "link", "visitor"]),
     ("clicks", &["clock", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),

@@ -18,6 +18,7 @@ use super::pages::Page;
 use crate::clicks::Buffer;
 use crate::clock::{Clock, Stopwatch, UnixMillis};
 use crate::http::checks::{self, Refusal};
+use crate::http::client::TrustedProxies;
 use crate::http::server::Service;
 use crate::link::{DomainId, LinkKey};
 use crate::metrics::{EdgeFigures, EdgeRoute, Said};
@@ -50,10 +51,12 @@ pub struct Edge {
     pub clock: Clock,
     /// How many headers a request may have.
     pub most_headers: usize,
+    /// Whose word on who asks is believed.
+    pub proxies: TrustedProxies,
 }
 
 impl Service for Edge {
-    async fn answer(&self, request: Request<Incoming>, _client: IpAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, _peer: IpAddr) -> Answer {
         let watch = Stopwatch::start();
         let (route, answer) = match self.understand(&request) {
             Ok(Wanted::Slug(key)) => (EdgeRoute::Redirect, self.redirect(&request, &key).await),
@@ -94,6 +97,12 @@ enum Wanted<'a> {
 }
 
 impl Edge {
+    /// Who sent a request that came over a connection from `peer`: the whole address. It reads
+    /// headers, so it is asked only where somebody needs to know.
+    pub fn client<B>(&self, request: &Request<B>, peer: IpAddr) -> IpAddr {
+        self.proxies.client(request.headers(), peer)
+    }
+
     /// Checks a request and finds out what it wants.
     fn understand<'a, B: Body>(&self, request: &'a Request<B>) -> Result<Wanted<'a>, Refusal> {
         if !request.body().is_end_stream() {
