@@ -212,6 +212,19 @@ async fn a_domain_that_is_asked_for_twice_is_added_once() {
 }
 
 #[tokio::test]
+async fn of_two_changes_at_the_same_time_the_second_sees_the_first() {
+    let api = admin_api().await;
+    let same = json!({ "host": "same.example" });
+    let (one, two) = tokio::join!(add(&api, &same), add(&api, &same));
+    assert_eq!(one.status + two.status, 201 + 409, "{one:?} {two:?}");
+    // Together they would send people round in a circle.
+    let one = json!({ "host": "one.example", "unknown_url": "https://two.example/" });
+    let two = json!({ "host": "two.example", "unknown_url": "https://one.example/" });
+    let (one, two) = tokio::join!(add(&api, &one), add(&api, &two));
+    assert_eq!(one.status + two.status, 201 + 422, "{one:?} {two:?}");
+}
+
+#[tokio::test]
 async fn generated_slugs_have_the_length_of_their_domain() {
     let api = admin_api().await;
     for (host, body, length) in [
