@@ -176,7 +176,7 @@ impl Edge {
             }
         };
         self.figures.resolved(said);
-        self.follow(request, key, &entry, now)
+        self.follow(request, &entry, now)
     }
 
     /// Has a link asked about again at the next tick, together with others. One too many is asked
@@ -213,7 +213,7 @@ impl Edge {
     fn nowhere<B>(&self, page: Page, key: &str, request: &Request<B>) -> Answer {
         let missing = page == Page::NotFound;
         self.figures.resolved(if missing { Said::Missing } else { Said::Error });
-        self.page(page, domain_of(key), request)
+        self.page(page, domain_of(key.as_bytes()), request)
     }
 
     /// Answers with a page, or sends people where the domain wants them to go instead.
@@ -226,13 +226,13 @@ impl Edge {
     }
 
     /// Answers for a link, by its own rules; expiry is looked at here, at every hit.
-    fn follow<B>(&self, request: &Request<B>, key: &str, entry: &Entry, now: UnixMillis) -> Answer {
+    fn follow<B>(&self, request: &Request<B>, entry: &Entry, now: UnixMillis) -> Answer {
         if now < entry.valid_from {
-            return self.page(Page::NotFound, domain_of(key), request);
+            return self.page(Page::NotFound, domain_of(entry.key()), request);
         }
         if entry.disabled || now >= entry.expires_at {
             return match &entry.fallback {
-                None => self.page(Page::Gone, domain_of(key), request),
+                None => self.page(Page::Gone, domain_of(entry.key()), request),
                 Some(url) => redirect_to(
                     StatusCode::FOUND,
                     HeaderValue::clone(url),
@@ -286,8 +286,9 @@ fn key_in(domain: Domain, slug: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// The domain in which a key stands.
-fn domain_of(key: &str) -> Option<DomainId> {
-    LinkKey::parts_of(key).map(|(domain, _)| domain)
+fn domain_of(key: &[u8]) -> Option<DomainId> {
+    let (domain, _) = LinkKey::parts_of(std::str::from_utf8(key).ok()?)?;
+    Some(domain)
 }
 
 /// Whether any link could have this slug. In particular it has no colon, which would make it another
