@@ -19,11 +19,13 @@ use crate::clicks::report::Reports;
 use crate::config::Config;
 use crate::http::auth::{ApiKey, Caller, Scope};
 use crate::http::problem::{Kind, Problem};
+use crate::link::domains::service::DomainService;
 use crate::link::service::LinkService;
 use crate::store::{self, Store, keys};
 
 pub mod body;
 pub mod clicks;
+pub mod domains;
 pub mod links;
 pub mod once;
 pub mod openapi;
@@ -40,6 +42,7 @@ pub struct Api {
     store: Store,
     links: Arc<LinkService>,
     reports: Reports,
+    domains: DomainService,
     operations: Arc<dyn Operations>,
     routes: Routes,
     limits: BodyLimits,
@@ -71,6 +74,8 @@ pub(crate) struct Call {
     parts: Parts,
     /// What stands for `{slug}` in the path, decoded.
     slug: Option<String>,
+    /// What stands for `{host}` in the path, decoded.
+    host: Option<String>,
     caller: Option<Caller>,
     body: Bytes,
 }
@@ -86,6 +91,7 @@ impl Api {
         let retention = config.clicks.retention;
         Self {
             reports: Reports::new(store.clone(), links.clock().clone(), retention),
+            domains: DomainService::new(store.clone(), config),
             store,
             links,
             operations,
@@ -118,7 +124,7 @@ impl Api {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
-        let Found { route, slug } = self.routes.find(&parts.method, parts.uri.path())?;
+        let Found { route, slug, host } = self.routes.find(&parts.method, parts.uri.path())?;
         let caller = match route.scope {
             None => None,
             Some(scope) => Some(self.authorise(&parts, scope).await?),
@@ -130,7 +136,7 @@ impl Api {
                 body::read(body, limit, self.limits.patience).await?
             }
         };
-        let call = Call { handler: route.handler, parts, slug, caller, body };
+        let call = Call { handler: route.handler, parts, slug, host, caller, body };
         let api = Arc::clone(self);
         // In the request's span, so that what it logs has the request's id.
         match tokio::spawn(async move { api.dispatch(call).await }.in_current_span()).await {
@@ -167,7 +173,10 @@ impl Api {
     /// How large a body the handler takes; `None`: it takes none.
     fn body_limit(&self, handler: Handler) -> Option<usize> {
         match handler {
-            Handler::CreateLink | Handler::EditLink => Some(self.limits.one),
+            Handler::CreateLink
+            | Handler::EditLink
+            | Handler::CreateDomain
+            | Handler::EditDomain => Some(self.limits.one),
             Handler::CreateLinks => Some(self.limits.batch),
             Handler::ListLinks
             | Handler::GetLink
@@ -176,6 +185,9 @@ impl Api {
             | Handler::ListVisits
             | Handler::GetQrSvg
             | Handler::GetQrPng
+            | Handler::ListDomains
+            | Handler::GetDomain
+            | Handler::DeleteDomain
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
@@ -195,6 +207,11 @@ impl Api {
             Handler::ListVisits => self.list_visits(&call).await,
             Handler::GetQrSvg => self.get_qr_svg(&call).await,
             Handler::GetQrPng => self.get_qr_png(&call).await,
+            Handler::CreateDomain => self.create_domain(&call).await,
+            Handler::ListDomains => self.list_domains(&call).await,
+            Handler::GetDomain => self.get_domain(&call).await,
+            Handler::EditDomain => self.edit_domain(&call).await,
+            Handler::DeleteDomain => self.delete_domain(&call).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }
@@ -219,6 +236,10 @@ impl Call {
 
     fn slug(&self) -> &str {
         self.slug.as_deref().unwrap_or_default()
+    }
+
+    fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or_default()
     }
 
     fn raw_query(&self) -> &str {

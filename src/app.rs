@@ -24,6 +24,7 @@ use crate::clock::{Clock, whole_millis};
 use crate::config::{self, Config, UnknownHost};
 use crate::edge::domains::Domains;
 use crate::edge::redirect::Edge;
+use crate::http::client::TrustedProxies;
 use crate::http::server::{self, Server};
 use crate::link::service::LinkService;
 use crate::metrics::Metrics;
@@ -260,7 +261,7 @@ pub(crate) async fn read_domains(parts: &Parts) -> Result<Domains, store::Error>
     let edge = &parts.config.edge;
     let host = edge.public_url.host_str().unwrap_or_default();
     let lenient = edge.unknown_host == UnknownHost::DefaultDomain;
-    Ok(Domains::new(host, lenient, domains::list(&parts.store).await?))
+    Ok(Domains::new(host, lenient, domains::list_full(&parts.store).await?))
 }
 
 fn start_edge(parts: &Arc<Parts>, domains: watch::Receiver<Arc<Domains>>) -> Result<Server, Error> {
@@ -282,6 +283,7 @@ fn start_edge(parts: &Arc<Parts>, domains: watch::Receiver<Arc<Domains>>) -> Res
         last_host: None.into(),
         clock: parts.clock.clone(),
         most_headers: parts.config.limits.headers,
+        proxies: TrustedProxies::new(&parts.config.edge.trusted_proxies),
     };
     Server::start(("edge", listener), limits(config, 1), threads, metrics, make)
         .map_err(Error::Threads)
@@ -322,6 +324,7 @@ fn limits(config: &Config, heads: usize) -> server::Limits {
         connection_age: limits.connection_age,
         connections_per_client: limits.connections_per_client,
         connections: limits.connections,
+        trusted_proxies: TrustedProxies::new(&config.edge.trusted_proxies),
     }
 }
 

@@ -15,6 +15,7 @@ mod context;
 mod dev;
 mod dictionary;
 mod domain;
+mod fields;
 mod key;
 mod link;
 mod serve;
@@ -44,7 +45,7 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
-    /// Add and list the hosts under which links are found
+    /// Add, show, edit and delete the hosts under which links are found
     #[command(subcommand)]
     Domain(domain::Command),
     /// Make targets smaller in Redis

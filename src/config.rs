@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::address::AddressRange;
+
 pub use values::Secret;
 use values::{
     at_least, cache_seconds, days, from_to, header_count, hosts, key_prefix, milliseconds,
-    power_of_two, public_url, seconds, seconds_or_zero, slug_length,
+    power_of_two, public_url, ranges, seconds, seconds_or_zero, slug_length,
 };
 
 mod defaults;
@@ -87,6 +89,9 @@ pub struct Edge {
     pub workers: usize,
     /// What a request for a host gets that is no domain of ours.
     pub unknown_host: UnknownHost,
+    /// Proxies in front whose `X-Forwarded-For` is believed.
+    #[serde(deserialize_with = "ranges")]
+    pub trusted_proxies: Vec<AddressRange>,
 }
 
 /// What a request for an unknown host gets.

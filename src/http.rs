@@ -3,5 +3,6 @@
 
 pub mod auth;
 pub mod checks;
+pub mod client;
 pub mod problem;
 pub mod server;

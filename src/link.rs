@@ -1,12 +1,14 @@
 //! What a link is: pure words and rules. Knows no I/O.
 //!
 //! [`request`] is what people ask for; [`rules`] judges it and says each [`fault`]; [`service`] carries
-//! it out. [`model`] is a link with all that is known of it.
+//! it out. [`model`] is a link with all that is known of it. [`domains`] are the hosts under which
+//! links are found.
 
 use std::fmt;
 
 use crate::clock::UnixMillis;
 
+pub mod domains;
 pub mod fault;
 pub mod model;
 pub mod request;
@@ -94,8 +96,13 @@ impl LinkKey {
 
     /// The domain and the slug; `None` only for a key that was never made by [`LinkKey::new`].
     pub fn parts(&self) -> Option<(DomainId, &str)> {
-        match self.0.split_once(':') {
-            None => Some((DomainId::DEFAULT, &self.0)),
+        Self::parts_of(&self.0)
+    }
+
+    /// The domain and the slug of a key that is there as a text; `None` if it is no key.
+    pub fn parts_of(text: &str) -> Option<(DomainId, &str)> {
+        match text.split_once(':') {
+            None => Some((DomainId::DEFAULT, text)),
             Some((domain, slug)) => Some((DomainId(domain.parse().ok()?), slug)),
         }
     }

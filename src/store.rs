@@ -80,6 +80,12 @@ impl Error {
         }
     }
 
+    /// Whether a row could not go, or not come, because of what other rows refer to.
+    pub fn is_foreign_key_violation(&self) -> bool {
+        let Self::Statement(error) = self else { return false };
+        error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION)
+    }
+
     /// The name of the unique constraint that a statement ran into, if that is what happened.
     pub fn unique_violation(&self) -> Option<&str> {
         let Self::Statement(error) = self else { return None };

@@ -11,23 +11,25 @@ use std::path::{Path, PathBuf};
 /// the store; the two planes know the services; `app` knows all. `edge` and `reward` must never know
 /// each other: a landing writes a row, and the engine finds it.
 const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("address", &[]),
     ("clock", &[]),
     ("code", &[]),
     ("qr", &[]),
     ("visitor", &[]),
     ("link", &["clock", "code", "visitor"]),
-    ("config", &[]),
+    ("config", &["address"]),
     ("metrics", &["clock"]),
-    ("http", &["clock", "code", "link", "metrics"]),
+    ("http", &["address", "clock", "code", "link", "metrics"]),
     ("store", &["clock", "code", "link", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
+    ("link/domains/service", &["code", "config", "store"]),
     (
         "api",
         &[
-            "clicks", "clock", "config", "http", "link", "metrics", "qr", "resolve", "store",
-            "visitor",
+            "clicks", "clock", "code", "config", "http", "link", "metrics", "qr", "resolve",
+            "store", "visitor",
         ],
     ),
     (

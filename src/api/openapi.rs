@@ -10,11 +10,13 @@ use utoipa::ToSchema;
 use super::clicks::{
     ClickReport, LARGEST_REPORT, LARGEST_VISIT_PAGE, USUAL_REPORT, USUAL_VISIT_PAGE, VisitPageView,
 };
+use super::domains::{DomainList, DomainView};
 use super::links::{BatchResults, LARGEST_PAGE, LinkBatch, LinkPage, LinkView, USUAL_PAGE};
 use super::operations::Readiness;
 use super::routes::{Handler, ROUTES, Route};
 use crate::clicks::report::By;
 use crate::http::problem::{Kind, ProblemBody};
+use crate::link::domains::{DomainEdit, NewDomain};
 use crate::link::request::{LinkEdit, NewLink};
 use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
 
@@ -141,6 +143,7 @@ fn reference(schema: &str) -> Value {
 fn parameter(name: &str) -> Value {
     let (place, description, schema) = match name {
         "slug" => ("path", "The link's slug; a '/' in it as %2F", json!({ "type": "string" })),
+        "host" => ("path", "The domain's host", json!({ "type": "string" })),
         "domain" => ("query", "The host of the link's domain", json!({ "type": "string" })),
         "q" => {
             let description = "Only links with this text in slug, target or title";
@@ -215,20 +218,34 @@ fn whole_number<T: Serialize>(range: &RangeInclusive<T>, usual: T) -> Value {
 
 const BODY_PROBLEMS: [Kind; 4] =
     [Kind::MalformedBody, Kind::InvalidBody, Kind::BodyTooLarge, Kind::UnsupportedMediaType];
-const CREATE_PROBLEMS: [Kind; 9] = [
-    Kind::InvalidQuery,
-    Kind::MalformedBody,
-    Kind::InvalidBody,
-    Kind::BodyTooLarge,
-    Kind::UnsupportedMediaType,
-    Kind::InvalidHeader,
-    Kind::RequestInFlight,
-    Kind::IdempotencyKeyReused,
-    Kind::SlugTaken,
-];
+const CREATE_PROBLEMS: [Kind; 9] = creating(Kind::SlugTaken);
+const ADD_PROBLEMS: [Kind; 9] = creating(Kind::DomainExists);
+
+/// What can be wrong with a request that creates something, which may be there already.
+const fn creating(there: Kind) -> [Kind; 9] {
+    let [malformed, invalid, large, media] = BODY_PROBLEMS;
+    let (query, header) = (Kind::InvalidQuery, Kind::InvalidHeader);
+    let (in_flight, reused) = (Kind::RequestInFlight, Kind::IdempotencyKeyReused);
+    [query, malformed, invalid, large, media, header, in_flight, reused, there]
+}
 const EDIT_PROBLEMS: [Kind; 6] = {
     let [malformed, invalid, large, media] = BODY_PROBLEMS;
     [malformed, invalid, large, media, Kind::NotFound, Kind::InvalidQuery]
+};
+
+const GET_CLICKS: Description = Description {
+    parameters: &["slug", "domain", "by", "from", "to", "limit of values"],
+    ..one_link(
+        "Reports how often a link was opened, in groups",
+        &[(200, "The report; up to some seconds behind", Content::Schema("ClickReport"))],
+    )
+};
+const LIST_VISITS: Description = Description {
+    parameters: &["slug", "domain", "from", "to", "limit of visits", "cursor"],
+    ..one_link(
+        "Lists the visits of a link, the latest first",
+        &[(200, "A page of visits", Content::Schema("VisitPage"))],
+    )
 };
 
 fn describe(handler: Handler) -> Description {
@@ -262,20 +279,8 @@ fn describe(handler: Handler) -> Description {
         Handler::DeleteLink => {
             one_link("Deletes a link", &[(204, "It is deleted", Content::Nothing)])
         }
-        Handler::GetClicks => Description {
-            parameters: &["slug", "domain", "by", "from", "to", "limit of values"],
-            ..one_link(
-                "Reports how often a link was opened, in groups",
-                &[(200, "The report; up to some seconds behind", Content::Schema("ClickReport"))],
-            )
-        },
-        Handler::ListVisits => Description {
-            parameters: &["slug", "domain", "from", "to", "limit of visits", "cursor"],
-            ..one_link(
-                "Lists the visits of a link, the latest first",
-                &[(200, "A page of visits", Content::Schema("VisitPage"))],
-            )
-        },
+        Handler::GetClicks => GET_CLICKS,
+        Handler::ListVisits => LIST_VISITS,
         Handler::GetQrSvg => drawing(
             "Draws a link's short URL as a QR code, in SVG",
             &[(200, "The code", Content::Text("image/svg+xml"))],
@@ -284,6 +289,13 @@ fn describe(handler: Handler) -> Description {
             "Draws a link's short URL as a QR code, in PNG",
             &[(200, "The code", Content::Bytes("image/png"))],
         ),
+        Handler::CreateDomain => CREATE_DOMAIN,
+        Handler::ListDomains => LIST_DOMAINS,
+        Handler::GetDomain => {
+            one_domain("Shows a domain", &[(200, "The domain", Content::Schema("Domain"))])
+        }
+        Handler::EditDomain => EDIT_DOMAIN,
+        Handler::DeleteDomain => DELETE_DOMAIN,
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -302,10 +314,36 @@ fn describe(handler: Handler) -> Description {
     }
 }
 
+const CREATE_DOMAIN: Description = Description {
+    problems: &ADD_PROBLEMS,
+    ..making(
+        "Adds a domain",
+        "NewDomain",
+        &[(201, "The new domain; Location says where it is", Content::Schema("Domain"))],
+    )
+};
+const LIST_DOMAINS: Description = Description {
+    parameters: &[],
+    problems: &[Kind::InvalidQuery],
+    ..one_domain(
+        "Lists all domains, the default one first",
+        &[(200, "All domains", Content::Schema("DomainList"))],
+    )
+};
+const EDIT_DOMAIN: Description = Description {
+    body: Some("DomainEdit"),
+    problems: &EDIT_PROBLEMS,
+    ..one_domain("Edits a domain", &[(200, "The domain as it now is", Content::Schema("Domain"))])
+};
+const DELETE_DOMAIN: Description = Description {
+    problems: &[Kind::NotFound, Kind::InvalidQuery, Kind::DomainInUse],
+    ..one_domain("Deletes a domain that has no links", &[(204, "It is deleted", Content::Nothing)])
+};
+
 type Answers = &'static [(u16, &'static str, Content)];
 
-/// A route that makes links.
-fn making(summary: &'static str, body: &'static str, answers: Answers) -> Description {
+/// A route that makes something.
+const fn making(summary: &'static str, body: &'static str, answers: Answers) -> Description {
     Description {
         summary,
         parameters: &["Idempotency-Key"],
@@ -316,7 +354,7 @@ fn making(summary: &'static str, body: &'static str, answers: Answers) -> Descri
 }
 
 /// A route that is about links that are there.
-fn one_link(summary: &'static str, answers: Answers) -> Description {
+const fn one_link(summary: &'static str, answers: Answers) -> Description {
     Description {
         summary,
         parameters: &["slug", "domain"],
@@ -332,6 +370,11 @@ fn drawing(summary: &'static str, answers: Answers) -> Description {
         parameters: &["slug", "domain", "size", "margin", "error_correction"],
         ..one_link(summary, answers)
     }
+}
+
+/// A route that is about a domain that is there.
+const fn one_domain(summary: &'static str, answers: Answers) -> Description {
+    Description { parameters: &["host"], ..one_link(summary, answers) }
 }
 
 /// A route that anybody may ask, and that takes nothing.
@@ -350,6 +393,10 @@ fn schemas() -> Map<String, Value> {
     add::<LinkPage>(&mut schemas);
     add::<ClickReport>(&mut schemas);
     add::<VisitPageView>(&mut schemas);
+    add::<NewDomain>(&mut schemas);
+    add::<DomainEdit>(&mut schemas);
+    add::<DomainView>(&mut schemas);
+    add::<DomainList>(&mut schemas);
     add::<ProblemBody>(&mut schemas);
     add::<Readiness>(&mut schemas);
     schemas
@@ -423,6 +470,7 @@ mod tests {
         for route in &ROUTES {
             let parameters = describe(route.handler).parameters;
             assert_eq!(route.path.contains("{slug}"), parameters.contains(&"slug"));
+            assert_eq!(route.path.contains("{host}"), parameters.contains(&"host"));
         }
     }
 
@@ -452,6 +500,8 @@ mod tests {
         assert_eq!(of("NewLink/required"), json!(["target"]));
         assert_eq!(of("NewLink/properties/target/format"), json!("uri"));
         assert_eq!(of("LinkEdit/properties/slug"), Value::Null);
+        assert_eq!(of("NewDomain/required"), json!(["host"]));
+        assert_eq!(of("DomainEdit/properties/host"), Value::Null);
         // A field that is left out is not one that is null: that would clear it.
         assert_eq!(of("LinkEdit/properties/title/type"), json!(["string", "null"]));
         assert!(!document.to_string().contains(r#""default":null"#));

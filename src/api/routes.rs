@@ -43,6 +43,16 @@ pub enum Handler {
     GetQrSvg,
     /// Draws a link's short URL as a PNG.
     GetQrPng,
+    /// Adds a domain.
+    CreateDomain,
+    /// Lists domains.
+    ListDomains,
+    /// Shows a domain.
+    GetDomain,
+    /// Edits a domain.
+    EditDomain,
+    /// Deletes a domain.
+    DeleteDomain,
     /// Describes the API.
     OpenApi,
     /// Shows the figures.
@@ -54,9 +64,10 @@ pub enum Handler {
 }
 
 const LINKS: Option<Scope> = Some(Scope::Links);
+const ADMIN: Option<Scope> = Some(Scope::Admin);
 
 /// The table.
-pub static ROUTES: [Route; 14] = [
+pub static ROUTES: [Route; 19] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -67,6 +78,11 @@ pub static ROUTES: [Route; 14] = [
     route(Method::GET, "/v1/links/{slug}/visits", LINKS, Handler::ListVisits),
     route(Method::GET, "/v1/links/{slug}/qr.svg", LINKS, Handler::GetQrSvg),
     route(Method::GET, "/v1/links/{slug}/qr.png", LINKS, Handler::GetQrPng),
+    route(Method::POST, "/v1/domains", ADMIN, Handler::CreateDomain),
+    route(Method::GET, "/v1/domains", LINKS, Handler::ListDomains),
+    route(Method::GET, "/v1/domains/{host}", LINKS, Handler::GetDomain),
+    route(Method::PATCH, "/v1/domains/{host}", ADMIN, Handler::EditDomain),
+    route(Method::DELETE, "/v1/domains/{host}", ADMIN, Handler::DeleteDomain),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),
     route(Method::GET, "/metrics", None, Handler::Metrics),
     route(Method::GET, "/healthz", None, Handler::Health),
@@ -93,6 +109,8 @@ pub(super) struct Found {
     pub(super) route: &'static Route,
     /// What stands for `{slug}`, decoded.
     pub(super) slug: Option<String>,
+    /// What stands for `{host}`, decoded.
+    pub(super) host: Option<String>,
 }
 
 impl Routes {
@@ -116,8 +134,8 @@ impl Routes {
         for (method, router) in &self.0 {
             let Ok(found) = router.at(path) else { continue };
             if method == wanted {
-                let slug = found.params.get("slug").map(decode).transpose()?;
-                return Ok(Found { route: found.value, slug });
+                let part = |name| found.params.get(name).map(decode).transpose();
+                return Ok(Found { route: found.value, slug: part("slug")?, host: part("host")? });
             }
             allowed.push(method.as_str());
             if *method == Method::GET {

@@ -36,7 +36,7 @@ pub(super) struct Control {
 }
 
 impl Service for Control {
-    async fn answer(&self, request: Request<Incoming>, _client: IpAddr) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, _peer: IpAddr) -> Response<Full<Bytes>> {
         let route = route_of(request.uri().path());
         let id = format!("{:016x}", rand::random::<u64>());
         // Not an `info_span`: with the level `warn`, warnings would lack the id.
@@ -80,6 +80,7 @@ fn route_of(path: &str) -> &'static str {
         "/metrics" => "metrics",
         "/healthz" | "/readyz" => "health",
         _ if path.starts_with("/v1/links") => "links",
+        _ if path.starts_with("/v1/domains") => "domains",
         _ => "other",
     }
 }

@@ -8,6 +8,7 @@ use super::Error;
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::link::domains::service::DomainService;
 use crate::link::service::LinkService;
 use crate::metrics::Metrics;
 use crate::resolve::announce::Announcer;
@@ -46,6 +47,11 @@ impl Context {
     pub(crate) fn links(&self) -> LinkService {
         let (store, announcer) = (self.store.clone(), self.announcer.clone());
         LinkService::new(store, announcer, &self.config, self.clock.clone())
+    }
+
+    /// The hosts under which links are found.
+    pub(crate) fn domains(&self) -> DomainService {
+        DomainService::new(self.store.clone(), &self.config)
     }
 
     /// Records in the audit what the user of this command did.

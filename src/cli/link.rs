@@ -3,10 +3,11 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::context::{Context, actor};
+use super::fields::{self, change, say_fields, say_json};
 use super::{Error, say};
 use crate::api::links::{LARGEST_PAGE, LinkPage, LinkView};
 use crate::link::model::Link;
-use crate::link::request::{Change, LinkEdit, NewLink};
+use crate::link::request::{LinkEdit, NewLink};
 use crate::link::service::{self, ListRequest};
 
 mod qr;
@@ -262,38 +263,9 @@ impl List {
     }
 }
 
-/// A value that is given stands above a field that is cleared.
-fn change<T>(value: Option<T>, cleared: bool) -> Change<T> {
-    match value {
-        Some(value) => Some(Some(value)),
-        None => cleared.then_some(None),
-    }
-}
-
-fn say_json(value: &impl serde::Serialize) -> Result<(), Error> {
-    say(&serde_json::to_string_pretty(value).map_err(|error| Error::Message(error.to_string()))?)
-}
-
 /// Shows a link, a line for each field that it has.
 fn show(link: &LinkView, json: bool) -> Result<(), Error> {
-    if json {
-        return say_json(link);
-    }
-    say(&link.short_url)?;
-    let fields = serde_json::to_value(link).map_err(|error| Error::Message(error.to_string()))?;
-    for (name, value) in fields.as_object().into_iter().flatten() {
-        match value {
-            serde_json::Value::String(text) if name != "short_url" => {
-                say(&format!("  {name}: {text}"))?;
-            }
-            serde_json::Value::String(_) | serde_json::Value::Null => {}
-            serde_json::Value::Bool(_)
-            | serde_json::Value::Number(_)
-            | serde_json::Value::Array(_)
-            | serde_json::Value::Object(_) => say(&format!("  {name}: {value}"))?,
-        }
-    }
-    Ok(())
+    if json { say_json(link) } else { say_fields(link, "short_url") }
 }
 
 /// Shows a page, a line for each link.
@@ -314,22 +286,11 @@ fn show_page(page: LinkPage, json: bool) -> Result<(), Error> {
 /// Says what is wrong in the words of the command line: a line for each option.
 fn explain(error: service::Error) -> Error {
     match error {
-        service::Error::Invalid(faults) => {
-            let lines: Vec<String> = faults
-                .into_iter()
-                .map(|fault| {
-                    let field = fault.pointer.trim_start_matches('/').replace('_', "-");
-                    let option = match field.split_once('/') {
-                        Some(("tags", _)) => "--tag".to_owned(),
-                        Some((field, _)) => format!("--{field}"),
-                        None if field == "target" => field,
-                        None => format!("--{field}"),
-                    };
-                    format!("{option} {}", fault.detail)
-                })
-                .collect();
-            Error::Message(lines.join("\n         "))
-        }
+        service::Error::Invalid(faults) => fields::explain(faults, |field| match field {
+            "target" => Some("target"),
+            "tags" => Some("--tag"),
+            _ => None,
+        }),
         service::Error::Store(error) => Error::Store(error),
         service::Error::UnknownDomain(_)
         | service::Error::NotFound(_)

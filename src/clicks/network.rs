@@ -18,7 +18,11 @@ impl Addresses {
     pub fn kept(self, address: IpAddr) -> Option<IpAddr> {
         match (self, address.to_canonical()) {
             (Self::None, _) => None,
-            (Self::Full, address) => Some(address),
+            (Self::Full, v4 @ IpAddr::V4(_)) => Some(v4),
+            (Self::Full, IpAddr::V6(v6)) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Some(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+            }
             (Self::Truncated, IpAddr::V4(v4)) => {
                 let [a, b, c, _] = v4.octets();
                 Some(Ipv4Addr::new(a, b, c, 0).into())
@@ -37,14 +41,14 @@ mod tests {
 
     #[test]
     fn an_address_is_cut_to_its_network() {
-        for (address, truncated) in [
-            ("203.0.113.77", "203.0.113.0"),
-            ("::ffff:203.0.113.77", "203.0.113.0"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::"),
+        for (address, truncated, full) in [
+            ("203.0.113.77", "203.0.113.0", "203.0.113.77"),
+            ("::ffff:203.0.113.77", "203.0.113.0", "203.0.113.77"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::", "2001:db8:1:2::"),
         ] {
             let address: IpAddr = address.parse().expect("an address");
             assert_eq!(Addresses::Truncated.kept(address), truncated.parse().ok());
-            assert_eq!(Addresses::Full.kept(address), Some(address.to_canonical()));
+            assert_eq!(Addresses::Full.kept(address), full.parse().ok());
             assert_eq!(Addresses::None.kept(address), None);
         }
     }

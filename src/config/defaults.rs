@@ -15,6 +15,7 @@ impl Default for Edge {
             public_url: url::Url::parse("http://127.0.0.1:8080/").expect("a URL written here"),
             workers: 0,
             unknown_host: UnknownHost::DefaultDomain,
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -114,6 +114,23 @@ fn the_public_url_has_nothing_but_a_host() {
 }
 
 #[test]
+fn a_proxy_that_is_no_address_is_named() {
+    for (bad, remedy) in [
+        ("balancer.example", "is no address"),
+        ("10.0.0.0/33", "from 0 to 32"),
+        ("10.1.2.3/8", "write \"10.0.0.0/8\""),
+        ("", "is no address"),
+    ] {
+        let text = format!("[edge]\ntrusted_proxies = [\"::1\", {bad:?}]\n");
+        let message = load(&text, &[]).expect_err("refused");
+        assert!(message.starts_with("in waypost.toml: TOML parse error at line 2"), "{message}");
+        assert!(message.contains(&format!("{bad:?} ")) && message.contains(remedy), "{message}");
+    }
+    let config = load("", &[("WAYPOST_EDGE__TRUSTED_PROXIES", "[\"10.0.0.0/8\", \"::1\"]")]);
+    assert_eq!(config.expect("valid").edge.trusted_proxies.len(), 2);
+}
+
+#[test]
 fn a_host_that_would_block_nothing_is_refused() {
     for bad in ["https://bad.example/", "bad.example:80", "*.bad.example", ".bad.example", ""] {
         for setting in ["blocked_hosts", "allowed_hosts"] {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use crate::address::AddressRange;
+
 /// A setting that may hold a password: it never shows itself.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -62,6 +64,14 @@ pub(super) fn hosts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D
              wildcard: its subdomains are meant too"
         ))),
     }
+}
+
+/// Ranges of addresses, each written as in `10.0.0.0/8`.
+pub(super) fn ranges<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<AddressRange>, D::Error> {
+    let texts: Vec<String> = Vec::deserialize(from)?;
+    let read =
+        |text: String| text.parse().map_err(|error| D::Error::custom(format!("{text:?} {error}")));
+    texts.into_iter().map(read).collect()
 }
 
 /// The longest that any wait can be set to: a year.

@@ -1,9 +1,13 @@
-//! Which domain a request is for.
+//! Which domain a request is for, and where people go there instead of the small pages.
 
 use std::collections::HashMap;
 
+use hyper::header::HeaderValue;
+
+use super::pages::Page;
 use crate::code::slug::LetterCase;
-use crate::link::{DomainId, model};
+use crate::link::DomainId;
+use crate::link::domains::{DomainUrls, FullDomain};
 
 /// A domain, as far as the edge is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +23,29 @@ pub struct Domain {
 pub struct Domains {
     by_host: HashMap<String, Domain>,
     unknown: Option<Domain>,
+    /// Of those domains that have any.
+    detours: HashMap<DomainId, Detours>,
+}
+
+/// Where people go instead of the small pages, as values of `Location`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Detours {
+    root: Option<HeaderValue>,
+    unknown: Option<HeaderValue>,
+    gone: Option<HeaderValue>,
 }
 
 impl Domains {
     /// The table. `default_host` is the host of the default domain; what other hosts get is the
     /// default domain too if `unknown_is_default`.
-    pub fn new(default_host: &str, unknown_is_default: bool, rows: Vec<model::Domain>) -> Self {
+    pub fn new(default_host: &str, unknown_is_default: bool, rows: Vec<FullDomain>) -> Self {
         let mut default = Domain { id: DomainId::DEFAULT, case_insensitive: false };
         let mut by_host = HashMap::new();
-        for row in rows {
+        let mut detours = HashMap::new();
+        for FullDomain { domain: row, urls, .. } in rows {
+            if urls != DomainUrls::default() {
+                detours.insert(row.id, Detours::of(&urls));
+            }
             let domain = Domain { id: row.id, case_insensitive: row.case == LetterCase::Folded };
             match row.host {
                 Some(host) => drop(by_host.insert(host, domain)),
@@ -35,7 +53,23 @@ impl Domains {
             }
         }
         by_host.insert(default_host.to_ascii_lowercase(), default);
-        Self { by_host, unknown: unknown_is_default.then_some(default) }
+        Self { by_host, unknown: unknown_is_default.then_some(default), detours }
+    }
+
+    /// Where people go in a domain instead of to this page, if it has such a place.
+    pub fn detour(&self, domain: DomainId, page: Page) -> Option<HeaderValue> {
+        let detours = self.detours.get(&domain)?;
+        match page {
+            Page::Root => detours.root.clone(),
+            Page::NotFound => detours.unknown.clone(),
+            Page::Gone => detours.gone.clone(),
+            // An outage is no place to send people away from: they shall try again.
+            Page::Unavailable
+            | Page::MethodNotAllowed
+            | Page::Refused(_)
+            | Page::Robots
+            | Page::NoIcon => None,
+        }
     }
 
     /// The domain that a `Host` header means: without its port, without regard to case.
@@ -53,19 +87,61 @@ impl Domains {
     }
 }
 
+impl Detours {
+    fn of(urls: &DomainUrls) -> Self {
+        // The rules let only URLs pass that can stand in a header.
+        let value = |url: &Option<String>| HeaderValue::try_from(url.as_ref()?).ok();
+        Self { root: value(&urls.root), unknown: value(&urls.unknown), gone: value(&urls.gone) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::checks::Refusal;
+    use crate::link::model;
+
+    fn row(id: DomainId, host: Option<&str>, case: LetterCase) -> FullDomain {
+        FullDomain {
+            domain: model::Domain { id, host: host.map(str::to_owned), case, slug_length: None },
+            urls: DomainUrls::default(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            updated_at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_domain_says_where_people_go_instead_of_its_pages() {
+        let mut second = row(DomainId(2), Some("s.example"), LetterCase::Exact);
+        let url = |path: &str| Some(format!("https://example.com/{path}"));
+        second.urls = DomainUrls { root: url("root"), unknown: url("unknown"), gone: None };
+        let default = row(DomainId::DEFAULT, None, LetterCase::Exact);
+        let domains = Domains::new("go.example", true, vec![default, second]);
+        let detour = |id: DomainId, page: Page| {
+            let value = domains.detour(id, page)?;
+            value.to_str().map(str::to_owned).ok()
+        };
+        assert_eq!(detour(DomainId(2), Page::Root), url("root"));
+        assert_eq!(detour(DomainId(2), Page::NotFound), url("unknown"));
+        for page in [
+            Page::Gone,
+            Page::Unavailable,
+            Page::MethodNotAllowed,
+            Page::Robots,
+            Page::NoIcon,
+            Page::Refused(Refusal::Host),
+        ] {
+            assert_eq!(detour(DomainId(2), page), None, "{page:?}");
+        }
+        assert_eq!(detour(DomainId::DEFAULT, Page::Root), None);
+        assert_eq!(detour(DomainId(3), Page::NotFound), None);
+    }
 
     #[test]
     fn a_host_picks_its_domain() {
         let rows = vec![
-            model::Domain { id: DomainId::DEFAULT, host: None, case: LetterCase::Exact },
-            model::Domain {
-                id: DomainId(2),
-                host: Some("s.example".to_owned()),
-                case: LetterCase::Folded,
-            },
+            row(DomainId::DEFAULT, None, LetterCase::Exact),
+            row(DomainId(2), Some("s.example"), LetterCase::Folded),
         ];
         let domains = Domains::new("go.example", false, rows.clone());
         let second = Domain { id: DomainId(2), case_insensitive: true };

@@ -19,6 +19,7 @@ use crate::clicks::Opening;
 use crate::clicks::queue::Buffer;
 use crate::clock::{Clock, Stopwatch, UnixMillis};
 use crate::http::checks::{self, Refusal};
+use crate::http::client::TrustedProxies;
 use crate::http::server::Service;
 use crate::link::{DomainId, LinkKey};
 use crate::metrics::{EdgeFigures, EdgeRoute, Said};
@@ -53,16 +54,18 @@ pub struct Edge {
     pub clock: Clock,
     /// How many headers a request may have.
     pub most_headers: usize,
+    /// Whose word on who asks is believed.
+    pub proxies: TrustedProxies,
 }
 
 impl Service for Edge {
-    async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
         let watch = Stopwatch::start();
         let (route, answer) = match self.understand(&request) {
             Ok(Wanted::Slug(key)) => {
-                (EdgeRoute::Redirect, self.redirect(&request, client, &key).await)
+                (EdgeRoute::Redirect, self.redirect(&request, peer, &key).await)
             }
-            Ok(Wanted::Page(page)) => (EdgeRoute::Page, page.answer(request.headers())),
+            Ok(Wanted::Page(page, domain)) => (EdgeRoute::Page, self.page(page, domain, &request)),
             Err(refusal) => {
                 let mut answer = Page::Refused(refusal).answer(request.headers());
                 // What follows on the connection may be a body that nobody will read.
@@ -94,11 +97,17 @@ impl Service for Edge {
 enum Wanted<'a> {
     /// The link with this key.
     Slug(Cow<'a, str>),
-    /// Something else that the edge knows.
-    Page(Page),
+    /// Something else that the edge knows, in this domain, if it is one of ours.
+    Page(Page, Option<DomainId>),
 }
 
 impl Edge {
+    /// Who sent a request that came over a connection from `peer`: the whole address. It reads
+    /// headers, so it is asked only where somebody needs to know.
+    pub fn client<B>(&self, request: &Request<B>, peer: IpAddr) -> IpAddr {
+        self.proxies.client(request.headers(), peer)
+    }
+
     /// Checks a request and finds out what it wants.
     fn understand<'a, B: Body>(&self, request: &'a Request<B>) -> Result<Wanted<'a>, Refusal> {
         if !request.body().is_end_stream() {
@@ -107,24 +116,25 @@ impl Edge {
             return Err(Refusal::Body);
         }
         let Some(domain) = self.domain(request)? else {
-            return Ok(Wanted::Page(Page::NotFound));
+            return Ok(Wanted::Page(Page::NotFound, None));
         };
+        let page = |page: Page| Ok(Wanted::Page(page, Some(domain.id)));
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return Ok(Wanted::Page(Page::MethodNotAllowed));
+            return page(Page::MethodNotAllowed);
         }
         let path = request.uri().path();
         let path = path.strip_prefix('/').unwrap_or(path);
         let slug = path.strip_suffix('/').unwrap_or(path);
         match slug {
-            "" => return Ok(Wanted::Page(Page::Root)),
-            "robots.txt" => return Ok(Wanted::Page(Page::Robots)),
-            "favicon.ico" => return Ok(Wanted::Page(Page::NoIcon)),
+            "" => return page(Page::Root),
+            "robots.txt" => return page(Page::Robots),
+            "favicon.ico" => return page(Page::NoIcon),
             _ => {}
         }
         // What no link can have as its slug is not worth a question.
         match spell_out(slug).filter(|slug| could_be_a_slug(slug)) {
             Some(slug) => Ok(Wanted::Slug(key_in(domain, slug))),
-            None => Ok(Wanted::Page(Page::NotFound)),
+            None => page(Page::NotFound),
         }
     }
 
@@ -146,7 +156,7 @@ impl Edge {
     }
 
     /// Looks the link up, counts, answers.
-    async fn redirect<B>(&self, request: &Request<B>, client: IpAddr, key: &str) -> Answer {
+    async fn redirect<B>(&self, request: &Request<B>, peer: IpAddr, key: &str) -> Answer {
         let now = self.clock.now();
         let local = self.resolver.local();
         let here = {
@@ -166,12 +176,12 @@ impl Edge {
                 // In a box: what the slow way needs would make every hit's future larger.
                 match Box::pin(self.load(key, doubtful)).await {
                     Ok(found) => found,
-                    Err(page) => return self.nowhere(page, request),
+                    Err(page) => return self.nowhere(page, key, request),
                 }
             }
         };
         self.figures.resolved(said);
-        self.follow(request, client, &entry, now)
+        self.follow(request, peer, &entry, now)
     }
 
     /// Has a link asked about again at the next tick, together with others. One too many is asked
@@ -205,26 +215,35 @@ impl Edge {
         }
     }
 
-    fn nowhere<B>(&self, page: Page, request: &Request<B>) -> Answer {
+    fn nowhere<B>(&self, page: Page, key: &str, request: &Request<B>) -> Answer {
         let missing = page == Page::NotFound;
         self.figures.resolved(if missing { Said::Missing } else { Said::Error });
-        page.answer(request.headers())
+        self.page(page, domain_of(key.as_bytes()), request)
+    }
+
+    /// Answers with a page, or sends people where the domain wants them to go instead.
+    fn page<B>(&self, page: Page, domain: Option<DomainId>, request: &Request<B>) -> Answer {
+        let detour = domain.and_then(|id| self.domains.borrow().borrow().detour(id, page));
+        match detour {
+            None => page.answer(request.headers()),
+            Some(url) => redirect_to(StatusCode::FOUND, url, HeaderValue::from_static("no-store")),
+        }
     }
 
     /// Answers for a link, by its own rules; expiry is looked at here, at every hit.
     fn follow<B>(
         &self,
         request: &Request<B>,
-        client: IpAddr,
+        peer: IpAddr,
         entry: &Entry,
         now: UnixMillis,
     ) -> Answer {
         if now < entry.valid_from {
-            return Page::NotFound.answer(request.headers());
+            return self.page(Page::NotFound, domain_of(entry.key()), request);
         }
         if entry.disabled || now >= entry.expires_at {
             return match &entry.fallback {
-                None => Page::Gone.answer(request.headers()),
+                None => self.page(Page::Gone, domain_of(entry.key()), request),
                 Some(url) => redirect_to(
                     StatusCode::FOUND,
                     HeaderValue::clone(url),
@@ -233,7 +252,7 @@ impl Edge {
             };
         }
         if request.method() == Method::GET {
-            self.count(request, client, entry, now);
+            self.count(request, peer, entry, now);
         }
         let location = match request.uri().query() {
             Some(query) if entry.forward_query => forwarded(&entry.location, query),
@@ -243,13 +262,13 @@ impl Edge {
     }
 
     /// Counts the opening of a link.
-    fn count<B>(&self, request: &Request<B>, client: IpAddr, entry: &Entry, now: UnixMillis) {
+    fn count<B>(&self, request: &Request<B>, peer: IpAddr, entry: &Entry, now: UnixMillis) {
         let hints = Hints::of(request.headers());
         let agent = Agent::of(hints.user_agent.map_or(b"", |value| value.as_bytes()));
         let counted = self.clicks.count(&Opening {
             link: entry.link,
             at: now,
-            client,
+            client: self.client(request, peer),
             kind: agent.kind,
             agent,
             referrer: hints.referrer.and_then(|value| referrer::host(value.as_bytes())),
@@ -293,6 +312,12 @@ fn key_in(domain: Domain, slug: Cow<'_, str>) -> Cow<'_, str> {
     } else {
         Cow::Owned(LinkKey::new(domain.id, &slug).as_str().to_owned())
     }
+}
+
+/// The domain in which a key stands.
+fn domain_of(key: &[u8]) -> Option<DomainId> {
+    let (domain, _) = LinkKey::parts_of(std::str::from_utf8(key).ok()?)?;
+    Some(domain)
 }
 
 /// Whether any link could have this slug. In particular it has no colon, which would make it another

@@ -38,6 +38,10 @@ pub enum Kind {
     MethodNotAllowed,
     /// Another link has the slug.
     SlugTaken,
+    /// There is such a domain already.
+    DomainExists,
+    /// The domain has links, or is the default domain: it cannot be deleted.
+    DomainInUse,
     /// The same request is being carried out right now.
     RequestInFlight,
     /// The idempotency key was used for another request.
@@ -50,7 +54,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::MalformedBody,
         Self::InvalidBody,
         Self::InvalidQuery,
@@ -62,6 +66,8 @@ impl Kind {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::SlugTaken,
+        Self::DomainExists,
+        Self::DomainInUse,
         Self::RequestInFlight,
         Self::IdempotencyKeyReused,
         Self::Unavailable,
@@ -102,6 +108,12 @@ impl Kind {
                 "The method does not work here",
             ),
             Self::SlugTaken => ("slug-taken", StatusCode::CONFLICT, "Another link has the slug"),
+            Self::DomainExists => {
+                ("domain-exists", StatusCode::CONFLICT, "There is such a domain already")
+            }
+            Self::DomainInUse => {
+                ("domain-in-use", StatusCode::CONFLICT, "The domain cannot be deleted")
+            }
             Self::RequestInFlight => (
                 "request-in-flight",
                 StatusCode::CONFLICT,
@@ -247,6 +259,8 @@ impl Problem {
             | Kind::NotFound
             | Kind::MethodNotAllowed
             | Kind::SlugTaken
+            | Kind::DomainExists
+            | Kind::DomainInUse
             | Kind::IdempotencyKeyReused
             | Kind::Internal => {}
         }

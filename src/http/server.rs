@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::client::TrustedProxies;
 use crate::metrics::Metrics;
 use watched::Watched;
 
@@ -40,11 +41,11 @@ const DEALT: usize = 1_024;
 
 /// What is served. Each serving thread has its own.
 pub trait Service: 'static {
-    /// Answers one request.
+    /// Answers one request that came over a connection from `peer`: the client, or a proxy.
     fn answer(
         &self,
         request: Request<Incoming>,
-        client: IpAddr,
+        peer: IpAddr,
     ) -> impl Future<Output = Response<Full<Bytes>>>;
 
     /// Called ten times a second, and once more when the last connection has ended.
@@ -66,6 +67,8 @@ pub struct Limits {
     pub connection_age: Duration,
     /// Connections from one address at a time.
     pub connections_per_client: usize,
+    /// Who may have more than that: each speaks for many clients.
+    pub trusted_proxies: TrustedProxies,
     /// Connections at a time.
     pub connections: usize,
 }
@@ -151,7 +154,10 @@ impl Server {
 /// A place among the connections; given back when it is dropped.
 struct Place {
     shared: Arc<Shared>,
-    client: IpAddr,
+    /// At the other end.
+    peer: IpAddr,
+    /// For whom it is counted; `None` for a trusted proxy.
+    client: Option<IpAddr>,
     worker: Arc<AtomicUsize>,
 }
 
@@ -159,23 +165,26 @@ impl Shared {
     /// A place for one more connection from this address, or the reason why there is none.
     fn place(
         self: &Arc<Self>,
-        client: IpAddr,
+        peer: IpAddr,
         worker: &Arc<AtomicUsize>,
     ) -> Result<Place, &'static str> {
         if self.open.load(Ordering::Acquire) >= self.limits.connections {
             return Err("total");
         }
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = clients.entry(client).or_insert(0);
-        if *count >= self.limits.connections_per_client {
-            return Err("client");
+        let peer = peer.to_canonical();
+        let client = (!self.limits.trusted_proxies.contains(peer)).then(|| client_of(peer));
+        if let Some(client) = client {
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = clients.entry(client).or_insert(0);
+            if *count >= self.limits.connections_per_client {
+                return Err("client");
+            }
+            *count += 1;
         }
-        *count += 1;
-        drop(clients);
         let open = self.open.fetch_add(1, Ordering::AcqRel) + 1;
         self.show(open);
         worker.fetch_add(1, Ordering::AcqRel);
-        Ok(Place { shared: Arc::clone(self), client, worker: Arc::clone(worker) })
+        Ok(Place { shared: Arc::clone(self), peer, client, worker: Arc::clone(worker) })
     }
 
     fn show(&self, open: usize) {
@@ -186,22 +195,23 @@ impl Shared {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = clients.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                clients.remove(&self.client);
+        if let Some(client) = self.client {
+            let mut clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = clients.get_mut(&client) {
+                *count -= 1;
+                if *count == 0 {
+                    clients.remove(&client);
+                }
             }
         }
-        drop(clients);
         self.worker.fetch_sub(1, Ordering::AcqRel);
         self.shared.show(self.shared.open.fetch_sub(1, Ordering::AcqRel) - 1);
     }
 }
 
 /// Whom connections are counted for: an IPv4 address, or the /64 that one IPv6 customer has.
-fn client_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
+fn client_of(peer: IpAddr) -> IpAddr {
+    match peer {
         v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
@@ -250,7 +260,7 @@ fn deal(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, dealers: &[De
     else {
         return;
     };
-    let place = match shared.place(client_of(peer.ip()), load) {
+    let place = match shared.place(peer.ip(), load) {
         Ok(place) => place,
         Err(reason) => return refuse(&stream, shared, reason),
     };
@@ -382,7 +392,7 @@ async fn work<S: Service>(service: S, shared: Arc<Shared>, mut dealt: mpsc::Rece
                     };
                     let connections = Rc::clone(&connections);
                     drop(tokio::task::spawn_local(async move {
-                        connection.serve(stream, place.client).await;
+                        connection.serve(stream, place.peer).await;
                         connections.borrow_mut().remove(&number);
                         drop(place);
                     }));
@@ -411,7 +421,7 @@ struct Connection<S> {
 
 impl<S: Service> Connection<S> {
     /// The life of a connection.
-    async fn serve(self, stream: std::net::TcpStream, client: IpAddr) {
+    async fn serve(self, stream: std::net::TcpStream, peer: IpAddr) {
         let stream = match stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream)) {
             Ok(stream) => stream,
             Err(error) => return tracing::debug!(%error, "a connection ended at once"),
@@ -421,7 +431,7 @@ impl<S: Service> Connection<S> {
         let connection = Rc::new(self);
         let service = service_fn(move |request| {
             let connection = Rc::clone(&connection);
-            async move { Ok::<_, std::convert::Infallible>(connection.answer(request, client).await) }
+            async move { Ok::<_, std::convert::Infallible>(connection.answer(request, peer).await) }
         });
         let mut connection = http1::Builder::new()
             // Not `pipeline_flush`: with it, what refuses a malformed request is never sent.
@@ -451,9 +461,9 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
         self.tracked.enter(Phase::Answering);
-        let mut response = self.service.answer(request, client).await;
+        let mut response = self.service.answer(request, peer).await;
         if self.shared.stage.load(Ordering::Relaxed) != SERVING {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

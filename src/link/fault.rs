@@ -53,6 +53,10 @@ pub enum Reason {
     Reserved,
     /// No such domain.
     UnknownDomain,
+    /// Not the name of a host.
+    NotAHost,
+    /// The domain has slugs with capitals, which nobody would find any more.
+    SlugsWithCapitals,
     /// Not an absolute URL.
     NotAUrl,
     /// The URL's scheme is not among those allowed.

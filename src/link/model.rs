@@ -14,6 +14,8 @@ pub struct Domain {
     pub host: Option<String>,
     /// Whether it tells capitals from small letters.
     pub case: LetterCase,
+    /// How many characters its generated slugs have, if it says so itself.
+    pub slug_length: Option<u8>,
 }
 
 impl Domain {

@@ -102,6 +102,8 @@ pub struct LinkEdit {
 }
 
 /// Tells `null` from a field that is not there.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Change<T>, D::Error> {
+pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Change<T>, D::Error> {
     Option::deserialize(from).map(Some)
 }

@@ -11,7 +11,7 @@ use super::rules::{LONGEST_SLUG, Rules};
 use super::target::TargetRules;
 use super::{LinkId, LinkKey};
 use crate::clock::Clock;
-use crate::code::slug::SlugGenerator;
+use crate::code::slug::SlugGenerators;
 use crate::code::{BASE62, base62, number_in_base};
 use crate::config::Config;
 use crate::resolve::announce::Announcer;
@@ -34,8 +34,10 @@ pub enum Error {
     /// Another link has this slug.
     #[error("the slug '{0}' is taken")]
     SlugTaken(String),
-    /// All slugs of the configured length are used up.
-    #[error("no free slug was found: raise the setting links.slug_length")]
+    /// All slugs of the domain's length are used up.
+    #[error(
+        "no free slug was found: raise the domain's slug_length, or the setting links.slug_length"
+    )]
     SlugsExhausted,
     /// A cursor that no list has given out.
     #[error("the cursor is not one that a list has given")]
@@ -86,21 +88,13 @@ pub struct LinkService {
     rules: Rules,
     clock: Clock,
     slug_length: u8,
-    slugs: OnceCell<SlugGenerator>,
+    slugs: OnceCell<SlugGenerators>,
 }
 
 impl LinkService {
     /// A service under the settings `[links]` and `edge.public_url`.
     pub fn new(store: Store, announcer: Announcer, config: &Config, clock: Clock) -> Self {
-        let (links, public_url) = (&config.links, &config.edge.public_url);
-        let targets = TargetRules::new(
-            &links.schemes,
-            &links.allowed_hosts,
-            &links.blocked_hosts,
-            public_url,
-        );
-        let rules = Rules::new(links.slashes, targets, public_url);
-        let slug_length = links.slug_length;
+        let (rules, slug_length) = (rules(config), config.links.slug_length);
         Self { store, announcer, rules, clock, slug_length, slugs: OnceCell::new() }
     }
 
@@ -275,15 +269,23 @@ impl LinkService {
         Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
     }
 
-    /// The generator, made with the deployment's key when it is first needed.
-    async fn slugs(&self) -> Result<&SlugGenerator, Error> {
+    /// The generators, made with the deployment's key when they are first needed.
+    async fn slugs(&self) -> Result<&SlugGenerators, Error> {
         let make = async || -> Result<_, store::Error> {
             let name = secrets::SLUG_PERMUTATION;
             let key = secrets::get_or_make(&self.store, name, &rand::random()).await?;
-            Ok(SlugGenerator::new(&key, self.slug_length))
+            Ok(SlugGenerators::new(&key, self.slug_length))
         };
         Ok(self.slugs.get_or_try_init(make).await?)
     }
+}
+
+/// The rules of the settings `[links]` and `edge.public_url`.
+pub(super) fn rules(config: &Config) -> Rules {
+    let (links, public_url) = (&config.links, &config.edge.public_url);
+    let (allowed, blocked) = (&links.allowed_hosts, &links.blocked_hosts);
+    let targets = TargetRules::new(&links.schemes, allowed, blocked, public_url);
+    Rules::new(links.slashes, targets, public_url)
 }
 
 /// A slug as it would be stored. What could not be stored cannot be found either.

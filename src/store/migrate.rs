@@ -14,6 +14,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_links", sql: include_str!("../../migrations/0001_links.sql") },
     Migration { name: "0002_clicks", sql: include_str!("../../migrations/0002_clicks.sql") },
+    Migration { name: "0003_domains", sql: include_str!("../../migrations/0003_domains.sql") },
 ];
 
 /// Any number, the same in all processes: who holds it may migrate.

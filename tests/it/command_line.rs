@@ -87,6 +87,86 @@ async fn a_domain_is_added_once_and_takes_links() {
 }
 
 #[tokio::test]
+async fn a_domain_is_shown_edited_and_deleted() {
+    let database = TestDatabase::new().await;
+    let add = [
+        "domain",
+        "add",
+        "s.example",
+        "--slug-length",
+        "5",
+        "--root-url",
+        "https://example.com",
+        "--unknown-url",
+        "https://example.com/404",
+        "--gone-url",
+        "https://example.com/410",
+    ];
+    assert_eq!(run(&database, &add).await, (true, "added s.example".to_owned()));
+    let (good, shown) = run(&database, &["domain", "show", "S.example"]).await;
+    assert!(good && shown.starts_with("s.example\n"), "{shown}");
+    for line in ["  slug_length: 5", "  root_url: https://example.com/", "  default: false"] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+    let edit = [
+        "domain",
+        "edit",
+        "s.example",
+        "--case",
+        "insensitive",
+        "--clear",
+        "slug-length",
+        "--clear",
+        "root-url",
+        "--gone-url",
+        "https://example.org/",
+    ];
+    let edited = "edited s.example; running instances follow within seconds";
+    assert_eq!(run(&database, &edit).await, (true, edited.to_owned()));
+    let (_, shown) = run(&database, &["domain", "show", "s.example", "--json"]).await;
+    let domain: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    let field = |name: &str| domain.get(name).cloned().unwrap_or_default();
+    assert_eq!(field("slug_length"), 8);
+    assert_eq!(field("root_url"), serde_json::Value::Null);
+    assert_eq!(field("unknown_url"), "https://example.com/404");
+    assert_eq!(field("gone_url"), "https://example.org/");
+    let (_, listed) = run(&database, &["domain", "list", "--json"]).await;
+    let hosts: Vec<serde_json::Value> = listed
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["host"].clone())
+        .collect();
+    assert_eq!(hosts, ["go.example", "s.example"]);
+    let create = ["link", "create", "https://a.example", "--slug", "x", "--domain", "s.example"];
+    assert!(run(&database, &create).await.0);
+    let kept = "waypost: the domain 's.example' still has links; delete them first";
+    assert_eq!(run(&database, &["domain", "delete", "s.example"]).await, (false, kept.to_owned()));
+    assert!(run(&database, &["link", "delete", "x", "--domain", "s.example"]).await.0);
+    let deleted = (true, "deleted s.example".to_owned());
+    assert_eq!(run(&database, &["domain", "delete", "s.example"]).await, deleted);
+    assert!(!run(&database, &["domain", "show", "s.example"]).await.0);
+}
+
+#[tokio::test]
+async fn bad_options_of_a_domain_are_named() {
+    let database = TestDatabase::new().await;
+    let bad = ["domain", "add", "a:80", "--slug-length", "4", "--root-url", "https://go.example/"];
+    let (good, said) = run(&database, &bad).await;
+    assert!(!good, "{said}");
+    for part in ["the host is no host name", "--slug-length must be from 5", "--root-url 'go.exam"]
+    {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    for (arguments, part) in [
+        (["domain", "add", "go.example"], "which is always there"),
+        (["domain", "delete", "go.example"], "which cannot be deleted"),
+        (["domain", "delete", "no.example"], "add it first"),
+    ] {
+        let (good, said) = run(&database, &arguments).await;
+        assert!(!good && said.contains(part), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_configuration_is_checked_with_all_that_a_start_would_refuse() {
     let good = ("DATABASE_URL", "postgresql://waypost@db/waypost");
     let check = async |variable: (&str, &str)| {
@@ -128,6 +208,7 @@ async fn the_default_domain_can_fold_once_no_slug_has_capitals() {
     run(&database, &["link", "create", "https://example.com", "--slug", "Spring"]).await;
     let (good, said) = run(&database, &fold).await;
     assert!(!good && said.contains("such as 'Spring'"), "{said}");
+    assert!(said.starts_with("waypost: --case insensitive would hide"), "{said}");
     run(&database, &["link", "delete", "Spring"]).await;
     assert!(run(&database, &fold).await.0);
     let made = run(&database, &["link", "create", "https://example.com", "--slug", "Summer"]).await;

@@ -215,6 +215,28 @@ async fn one_address_gets_only_so_many_connections() {
 }
 
 #[tokio::test]
+async fn a_trusted_proxy_gets_as_many_connections_as_there_are() {
+    let database = database(LINKS).await;
+    let waypost = Waypost::start(&[
+        ("DATABASE_URL", &database.url()),
+        ("WAYPOST_LIMITS__CONNECTIONS_PER_CLIENT", "1"),
+        ("WAYPOST_LIMITS__CONNECTIONS", "3"),
+        ("WAYPOST_EDGE__TRUSTED_PROXIES", "[\"2001:db8::/32\", \"127.0.0.0/8\"]"),
+    ])
+    .await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(waypost.edge()).await.expect("a connection");
+        let forwarded = [("x-forwarded-for", "198.51.100.7")];
+        assert_eq!(client.get("/found", &forwarded).await.expect("an answer").status, 302);
+        open.push(client);
+    }
+    // The limit for all holds for proxies too.
+    assert!(raw(waypost.edge(), b"").await.starts_with("HTTP/1.1 503"));
+    drop(open);
+}
+
+#[tokio::test]
 async fn sigterm_fails_no_request_and_loses_no_click() {
     const CLIENTS: usize = 16;
     let database = database(LINKS).await;

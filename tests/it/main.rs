@@ -12,6 +12,7 @@ mod coherence;
 mod command_line;
 mod dev;
 mod dictionary;
+mod domains;
 mod edge;
 mod local;
 mod migrations;

@@ -13,8 +13,11 @@ fn domains() -> Vec<Domain> {
         id: DomainId(2),
         host: Some("links.example".to_owned()),
         case: LetterCase::Folded,
+        slug_length: None,
     };
-    vec![Domain { id: DomainId::DEFAULT, host: None, case: LetterCase::Exact }, folded]
+    let default =
+        Domain { id: DomainId::DEFAULT, host: None, case: LetterCase::Exact, slug_length: None };
+    vec![default, folded]
 }
 
 fn now() -> Timestamp {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Error, Made};
-use crate::code::slug::SlugGenerator;
+use crate::code::slug::SlugGenerators;
 use crate::link::DomainId;
 use crate::link::model::{Behaviour, Draft, Link};
 use crate::store::{self, Transaction, links};
@@ -14,7 +14,7 @@ const ROUNDS: usize = 16;
 /// Stores `drafts`, or finds what they may reuse; the answers stand in their order.
 pub(super) async fn make(
     transaction: &Transaction<'_>,
-    slugs: &SlugGenerator,
+    slugs: &SlugGenerators,
     actor: &str,
     drafts: &[&Draft],
 ) -> Result<Vec<Result<Made, Error>>, Error> {
@@ -106,7 +106,7 @@ impl<'a> Making<'a> {
     async fn generate(
         &mut self,
         transaction: &Transaction<'_>,
-        slugs: &SlugGenerator,
+        slugs: &SlugGenerators,
     ) -> Result<(), store::Error> {
         if self.unnamed.is_empty() {
             return Ok(());
@@ -115,7 +115,7 @@ impl<'a> Making<'a> {
         let unnamed = std::mem::take(&mut self.unnamed);
         for ((place, draft), position) in unnamed.into_iter().zip(positions) {
             let domain = &draft.domain;
-            match slugs.slug(position, domain.case) {
+            match slugs.generator(domain.case, domain.slug_length).slug(position) {
                 Some(slug) if self.taken.insert((domain.id, slug.clone())) => {
                     self.named.push((place, draft, slug));
                 }

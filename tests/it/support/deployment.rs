@@ -9,10 +9,15 @@ use super::{Answer, send};
 
 /// Makes a key with the scope `links`; the text for `Authorization`.
 pub async fn links_key(store: &Store) -> String {
+    key_for(store, Scope::Links).await
+}
+
+/// Makes a key with one scope; the text for `Authorization`.
+pub async fn key_for(store: &Store, scope: Scope) -> String {
     let key = ApiKey::from_random(&rand::random());
     let mut connection = store.connection().await.expect("a connection");
     let transaction = connection.transaction().await.expect("a transaction");
-    keys::insert(&transaction, key.id(), "a test", &key.secret_hash(), &[Scope::Links.name()])
+    keys::insert(&transaction, key.id(), "a test", &key.secret_hash(), &[scope.name()])
         .await
         .expect("a stored key");
     transaction.commit().await.expect("a commit");
