@@ -36,10 +36,14 @@ use crate::resolve::local::{self, Local};
 use crate::resolve::shared::{self, Shared};
 use crate::store::{self, Store, domains, migrate};
 
+use crate::visitor::agent::Agents;
 use control::Control;
 
 mod control;
 mod housekeeping;
+
+/// `User-Agent`s that each serving thread remembers.
+const AGENTS: usize = 1_024;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -281,6 +285,7 @@ fn start_edge(parts: &Arc<Parts>, domains: watch::Receiver<Arc<Domains>>) -> Res
         due: Vec::new().into(),
         domains: domains.clone().into(),
         last_host: None.into(),
+        agents: Agents::new(AGENTS).into(),
         clock: parts.clock.clone(),
         most_headers: parts.config.limits.headers,
         proxies: TrustedProxies::new(&parts.config.edge.trusted_proxies),

@@ -7,6 +7,8 @@ use hyper::header::{
     ACCEPT_LANGUAGE, DNT, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT,
 };
 
+use agent::Agent;
+
 pub mod agent;
 pub mod country;
 pub mod language;
@@ -90,6 +92,12 @@ pub struct Hints<'a> {
     pub private: bool,
 }
 
+/// Where browsers say that they fetch ahead; the older ones by names of their own.
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
+const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
+
 impl<'a> Hints<'a> {
     /// What these headers say.
     pub fn of(headers: &'a HeaderMap) -> Self {
@@ -103,8 +111,68 @@ impl<'a> Hints<'a> {
                 hints.referrer = hints.referrer.or(Some(value));
             } else if name == DNT || name == SEC_GPC {
                 hints.private |= value == "1";
+            } else if name == SEC_PURPOSE || name == PURPOSE || name == X_PURPOSE || name == X_MOZ {
+                hints.prefetch |= says_prefetch(value.as_bytes());
             }
         }
         hints
+    }
+
+    /// The `User-Agent`; empty if there is none.
+    pub fn agent_text(&self) -> &'a [u8] {
+        self.user_agent.map_or(b"", HeaderValue::as_bytes)
+    }
+
+    /// What a request with these headers by this agent is: a bot that fetches ahead is a bot.
+    pub fn kind(&self, agent: &Agent) -> Kind {
+        match agent.kind {
+            Kind::Person if self.prefetch => Kind::Prefetch,
+            kind @ (Kind::Person | Kind::Bot | Kind::Preview | Kind::Prefetch) => kind,
+        }
+    }
+}
+
+/// Whether one of the words of a header is that the request fetches ahead: `prefetch`, with or without
+/// parameters such as `;prerender`, or Safari's `preview`.
+fn says_prefetch(value: &[u8]) -> bool {
+    value.split(|byte| matches!(byte, b',' | b';')).any(|word| {
+        let word = word.trim_ascii();
+        word.eq_ignore_ascii_case(b"prefetch") || word.eq_ignore_ascii_case(b"preview")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fetching_ahead_and_asking_for_privacy_are_seen() {
+        for (name, value, prefetch, private) in [
+            ("sec-purpose", "prefetch", true, false),
+            ("sec-purpose", "prefetch;prerender", true, false),
+            ("sec-purpose", "prefetch;anonymous-client-ip", true, false),
+            ("sec-purpose", "navigation", false, false),
+            ("purpose", "prefetch", true, false),
+            ("x-purpose", "preview", true, false),
+            ("x-moz", "prefetch", true, false),
+            ("sec-gpc", "1", false, true),
+            ("sec-gpc", "0", false, false),
+            ("dnt", "1", false, true),
+            ("dnt", "null", false, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            let hints = Hints::of(&headers);
+            assert_eq!((hints.prefetch, hints.private), (prefetch, private), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn of_two_headers_the_first_counts() {
+        let mut headers = HeaderMap::new();
+        headers.append(USER_AGENT, HeaderValue::from_static("one"));
+        headers.append(USER_AGENT, HeaderValue::from_static("two"));
+        assert_eq!(Hints::of(&headers).agent_text(), b"one");
+        assert_eq!(Hints::of(&HeaderMap::new()).agent_text(), b"");
     }
 }

@@ -26,7 +26,7 @@ use crate::metrics::{EdgeFigures, EdgeRoute, Said};
 use crate::resolve::front::Front;
 use crate::resolve::local::{Entry, Standing};
 use crate::resolve::{Resolved, Resolver};
-use crate::visitor::agent::Agent;
+use crate::visitor::agent::Agents;
 use crate::visitor::{Hints, referrer};
 
 type Answer = Response<Full<Bytes>>;
@@ -50,6 +50,8 @@ pub struct Edge {
     pub domains: RefCell<watch::Receiver<Arc<Domains>>>,
     /// The last `Host` seen, and whose it was: nearly always the next one's too.
     pub last_host: RefCell<Option<(HeaderValue, Domain)>>,
+    /// This thread's own: `User-Agent`s that it has read.
+    pub agents: RefCell<Agents>,
     /// The time.
     pub clock: Clock,
     /// How many headers a request may have.
@@ -264,12 +266,12 @@ impl Edge {
     /// Counts the opening of a link.
     fn count<B>(&self, request: &Request<B>, peer: IpAddr, entry: &Entry, now: UnixMillis) {
         let hints = Hints::of(request.headers());
-        let agent = Agent::of(hints.user_agent.map_or(b"", |value| value.as_bytes()));
+        let agent = self.agents.borrow_mut().of(hints.agent_text());
         let counted = self.clicks.count(&Opening {
             link: entry.link,
             at: now,
             client: self.client(request, peer),
-            kind: agent.kind,
+            kind: hints.kind(&agent),
             agent,
             referrer: hints.referrer.and_then(|value| referrer::host(value.as_bytes())),
             private: hints.private,
