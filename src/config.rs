@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 pub use values::Secret;
 use values::{
-    at_least, cache_seconds, from_to, header_count, hosts, key_prefix, milliseconds, power_of_two,
-    public_url, seconds, seconds_or_zero, slug_length,
+    at_least, cache_seconds, from_to, header_count, hosts, key_prefix, milliseconds, optional_path,
+    power_of_two,    public_url, seconds, seconds_or_zero, slug_length,
 };
 
 mod defaults;
@@ -264,6 +264,10 @@ pub struct Clicks {
     /// Links whose clicks are held while the database is away; more are dropped and metered.
     #[serde(deserialize_with = "at_least::<1, _>")]
     pub pending_links: usize,
+    /// A file that tells the countries of addresses, in MaxMind's format; without it no rule of a link
+    /// can ask for a country.
+    #[serde(deserialize_with = "optional_path")]
+    pub country_file: Option<PathBuf>,
 }
 
 /// `[log]`

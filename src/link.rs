@@ -1,7 +1,8 @@
 //! What a link is: pure words and rules. Knows no I/O.
 //!
 //! [`request`] is what people ask for; [`rules`] judges it and says each [`fault`]; [`service`] carries
-//! it out. [`model`] is a link with all that is known of it.
+//! it out. [`model`] is a link with all that is known of it; [`routing`] is how one link leads different
+//! visitors to different targets.
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use crate::clock::UnixMillis;
 pub mod fault;
 pub mod model;
 pub mod request;
+pub mod routing;
 pub mod rules;
 pub mod service;
 pub mod target;
@@ -139,6 +141,12 @@ pub struct Redirect {
     pub disabled: bool,
     /// Where to send people once the link is gone.
     pub fallback: Option<Box<str>>,
+    /// Whether it can be opened only so often: then nobody is sent on without PostgreSQL's consent.
+    pub limited: bool,
+    /// Whether there is something to show to programs that render previews.
+    pub preview: bool,
+    /// Where some visitors are led instead of to the target.
+    pub rules: Vec<routing::Rule>,
     /// Where the link leads: an absolute URL in ASCII, at most 8,192 bytes.
     pub target: Box<str>,
 }

@@ -8,6 +8,7 @@ use hyper::header::{
 };
 
 pub mod agent;
+pub mod country;
 pub mod language;
 pub mod referrer;
 

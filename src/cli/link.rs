@@ -6,8 +6,10 @@ use super::context::{Context, actor};
 use super::{Error, say};
 use crate::api::links::{LARGEST_PAGE, LinkPage, LinkView};
 use crate::link::model::Link;
-use crate::link::request::{Change, LinkEdit, NewLink};
+use crate::link::request::{Change, LinkEdit, NewLink, NewRule};
 use crate::link::service::{self, ListRequest};
+
+mod rule;
 
 /// Make, show, edit and delete links.
 #[derive(Debug, Subcommand)]
@@ -64,9 +66,24 @@ pub(crate) struct Options {
     /// Where people go once the link is gone
     #[arg(long, value_name = "URL")]
     fallback: Option<String>,
-    /// A name for people
+    /// How often the link can be opened
+    #[arg(long, value_name = "COUNT")]
+    max_clicks: Option<i64>,
+    /// Where some visitors are led instead: conditions, then a target, such as
+    /// 'device=ios,android language=de https://example.com/app'; may be given several times, and the
+    /// first rule that fits decides. Conditions: device, language, query=name:value, country, after,
+    /// before, percent
+    #[arg(long = "rule", value_name = "RULE", value_parser = rule::parse)]
+    rules: Vec<NewRule>,
+    /// A name for people and previews
     #[arg(long)]
     title: Option<String>,
+    /// What is behind the link, for previews
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// A picture, for previews
+    #[arg(long, value_name = "URL")]
+    image: Option<String>,
     /// A word to find the link by; may be given several times
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
@@ -132,8 +149,16 @@ pub(crate) enum Field {
     ForwardQuery,
     /// None
     Fallback,
+    /// It can be opened without end
+    MaxClicks,
+    /// Everybody is led to the target
+    Rules,
     /// None
     Title,
+    /// None
+    Description,
+    /// None
+    Image,
     /// None
     Tags,
 }
@@ -209,7 +234,11 @@ impl Create {
             expires_at: options.expires_at,
             forward_query: Some(options.forward_query),
             fallback: options.fallback,
+            max_clicks: options.max_clicks,
+            rules: Some(options.rules),
             title: options.title,
+            description: options.description,
+            image: options.image,
             tags: Some(options.tags),
             reuse: Some(self.reuse),
         }
@@ -232,7 +261,14 @@ impl Edit {
             ),
             fallback: change(options.fallback, cleared(Field::Fallback)),
             disabled: (self.disable || self.enable).then_some(Some(self.disable)),
+            max_clicks: change(options.max_clicks, cleared(Field::MaxClicks)),
+            rules: change(
+                (!options.rules.is_empty()).then_some(options.rules),
+                cleared(Field::Rules),
+            ),
             title: change(options.title, cleared(Field::Title)),
+            description: change(options.description, cleared(Field::Description)),
+            image: change(options.image, cleared(Field::Image)),
             tags: change((!options.tags.is_empty()).then_some(options.tags), cleared(Field::Tags)),
             slug: None,
             domain: None,
@@ -271,12 +307,16 @@ fn show(link: &LinkView, json: bool) -> Result<(), Error> {
         return say_json(link);
     }
     say(&link.short_url)?;
+    for rule in &link.rules {
+        say(&format!("  rule: {}", rule::write(rule)))?;
+    }
     let fields = serde_json::to_value(link).map_err(|error| Error::Message(error.to_string()))?;
     for (name, value) in fields.as_object().into_iter().flatten() {
         match value {
             serde_json::Value::String(text) if name != "short_url" => {
                 say(&format!("  {name}: {text}"))?;
             }
+            serde_json::Value::Array(_) if name == "rules" => {}
             serde_json::Value::String(_) | serde_json::Value::Null => {}
             serde_json::Value::Bool(_)
             | serde_json::Value::Number(_)
@@ -302,6 +342,17 @@ fn show_page(page: LinkPage, json: bool) -> Result<(), Error> {
     }
 }
 
+/// The first, second … `--rule`, and what of it: `0/country/1` is `--rule 1, country 2`.
+fn rule_option(place: &str) -> String {
+    let mut parts = place.split('/');
+    let number = |part: &str| part.parse::<usize>().map(|place| (place + 1).to_string());
+    let rule = parts.next().and_then(|part| number(part).ok()).unwrap_or_default();
+    let rest: Vec<String> =
+        parts.map(|part| number(part).unwrap_or_else(|_word| part.to_owned())).collect();
+    let comma = if rest.is_empty() { "" } else { "," };
+    format!("--rule {rule}{comma} {}", rest.join(" ")).trim_end().to_owned()
+}
+
 /// Says what is wrong in the words of the command line: a line for each option.
 fn explain(error: service::Error) -> Error {
     match error {
@@ -312,6 +363,7 @@ fn explain(error: service::Error) -> Error {
                     let field = fault.pointer.trim_start_matches('/').replace('_', "-");
                     let option = match field.split_once('/') {
                         Some(("tags", _)) => "--tag".to_owned(),
+                        Some(("rules", place)) => rule_option(place),
                         Some((field, _)) => format!("--{field}"),
                         None if field == "target" => field,
                         None => format!("--{field}"),

@@ -103,7 +103,12 @@ impl Default for Links {
 
 impl Default for Clicks {
     fn default() -> Self {
-        Self { write: Duration::from_millis(500), buffer: 65_536, pending_links: 1_000_000 }
+        Self {
+            write: Duration::from_millis(500),
+            buffer: 65_536,
+            pending_links: 1_000_000,
+            country_file: None,
+        }
     }
 }
 

@@ -99,7 +99,8 @@ impl LinkService {
             &links.blocked_hosts,
             public_url,
         );
-        let rules = Rules::new(links.slashes, targets, public_url);
+        let knows_countries = config.clicks.country_file.is_some();
+        let rules = Rules::new(links.slashes, targets, public_url, knows_countries);
         let slug_length = links.slug_length;
         Self { store, announcer, rules, clock, slug_length, slugs: OnceCell::new() }
     }
@@ -204,7 +205,10 @@ impl LinkService {
         let before = links::find_for_change(&transaction, domain.id, &stored(domain, slug)?)
             .await?
             .ok_or_else(|| Error::NotFound(slug.to_owned()))?;
-        let wanted = self.rules.judge_edit(&before, edit, &domains).map_err(Error::Invalid)?;
+        let wanted = self
+            .rules
+            .judge_edit(&before, edit, &domains, self.now())
+            .map_err(Error::Invalid)?;
         if wanted == before {
             return Ok(before);
         }
@@ -314,8 +318,12 @@ fn told(link: &Link) -> serde_json::Value {
         "expires_at": it.expires_at,
         "forward_query": it.forward_query,
         "fallback": it.fallback,
+        "max_clicks": it.max_clicks,
+        "rules": it.rules,
         "disabled": link.disabled,
         "title": link.labels.title,
+        "description": link.labels.description,
+        "image": link.labels.image,
         "tags": link.labels.tags,
     })
 }

@@ -11,8 +11,11 @@ struct Migration {
 }
 
 /// All migrations, oldest first. One that was released is never edited: add another.
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001_links", sql: include_str!("../../migrations/0001_links.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_links", sql: include_str!("../../migrations/0001_links.sql") },
+    Migration { name: "0002_domains", sql: include_str!("../../migrations/0002_domains.sql") },
+    Migration { name: "0003_routing", sql: include_str!("../../migrations/0003_routing.sql") },
+];
 
 /// Any number, the same in all processes: who holds it may migrate.
 const ADVISORY_LOCK: i64 = 0x5741_5950_4f53_5431;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 
 use super::{Connection, Error, Store, within};
 use crate::clock::UnixMillis;
@@ -35,7 +36,10 @@ pub async fn find_redirects(
                 "/* find_redirects */
                  SELECT link.domain_id, link.slug, link.id, link.version, link.status,
                         link.cache_seconds, link.valid_from, link.expires_at, link.forward_query,
-                        link.disabled, link.fallback, link.target
+                        link.disabled, link.fallback, link.rules,
+                        link.max_clicks IS NOT NULL AS limited,
+                        num_nonnulls(link.title, link.description, link.image) > 0 AS preview,
+                        link.target
                  FROM unnest($1::integer[] /* domains */, $2::text[] /* slugs */)
                       AS wanted (domain_id, slug),
                       -- One index look-up for each: a plain join is read as a scan of the whole
@@ -66,6 +70,8 @@ pub async fn pending_changes(store: &Store, limit: i64) -> Result<Vec<Change>, E
                  SELECT outbox.domain_id, outbox.slug, outbox.version AS queued_version,
                         link.id, link.version, link.status, link.cache_seconds, link.valid_from,
                         link.expires_at, link.forward_query, link.disabled, link.fallback,
+                        link.rules, link.max_clicks IS NOT NULL AS limited,
+                        num_nonnulls(link.title, link.description, link.image) > 0 AS preview,
                         link.target
                  FROM link_outbox AS outbox
                  LEFT JOIN link USING (domain_id, slug)
@@ -278,6 +284,9 @@ fn redirect_of(row: &Row) -> Result<Redirect, Error> {
         forward_query: row.try_get("forward_query")?,
         disabled: row.try_get("disabled")?,
         fallback: row.try_get::<_, Option<String>>("fallback")?.map(String::into_boxed_str),
+        limited: row.try_get("limited")?,
+        preview: row.try_get("preview")?,
+        rules: row.try_get::<_, Option<Json<_>>>("rules")?.map(|Json(it)| it).unwrap_or_default(),
         target: row.try_get::<_, String>("target")?.into_boxed_str(),
     })
 }

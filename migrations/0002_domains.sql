@@ -1,0 +1,1 @@
+-- Domains get their settings here.
