@@ -1,7 +1,6 @@
 //! Assembly: settings in, a running service out, and its orderly end.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use crate::edge::domains::Domains;
 use crate::edge::redirect::Edge;
 use crate::http::client::TrustedProxies;
 use crate::http::server::{self, Server};
+use crate::link::routing::Split;
 use crate::link::service::LinkService;
 use crate::metrics::Metrics;
 use crate::resolve::Resolver;
@@ -34,7 +34,7 @@ use crate::resolve::database::Database;
 use crate::resolve::front::Front;
 use crate::resolve::local::{self, Local};
 use crate::resolve::shared::{self, Shared};
-use crate::store::{self, Store, domains, migrate};
+use crate::store::{self, Store, domains, migrate, secrets};
 
 use crate::visitor::agent::Agents;
 use control::Control;
@@ -165,10 +165,10 @@ fn clicks(
     database_up: &Arc<AtomicBool>,
 ) -> Result<writer::Parts, Error> {
     let it = &config.clicks;
-    let named = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    let directory = Some(&it.spool_directory).filter(|path| !path.as_os_str().is_empty());
     let limit = u64::try_from(it.spool_bytes).unwrap_or(u64::MAX);
-    let spool = named(&it.spool_directory).and_then(|directory| {
-        Spool::open(&directory, limit)
+    let spool = directory.and_then(|directory| {
+        Spool::open(directory, limit)
             .map_err(|error| {
                 tracing::warn!(
                     %error,
@@ -188,7 +188,7 @@ fn clicks(
             it.retention,
         )),
         spool: spool.map(Arc::new),
-        countries: Arc::new(Countries::open(named(&it.country_file).as_deref())?),
+        countries: Arc::new(Countries::open(it.country_file.as_deref())?),
         addresses: match it.addresses {
             config::Addresses::Truncated => Addresses::Truncated,
             config::Addresses::Full => Addresses::Full,
@@ -232,7 +232,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     });
     let (domains, known_domains) = watch::channel(Arc::new(read_domains(&parts).await?));
     let background = housekeeping::start(&parts, domains).await;
-    let edge = start_edge(&parts, known_domains)?;
+    let name = secrets::VISITOR_SPLIT;
+    let split = Split::new(&secrets::get_or_make(&parts.store, name, &rand::random()).await?);
+    let edge = start_edge(&parts, known_domains, split)?;
     let control = start_control(&parts)?;
     let (stop_writer, stopped) = watch::channel(false);
     let writer = tokio::spawn(writer::write(Arc::clone(&parts.clicks), stopped));
@@ -268,7 +270,11 @@ pub(crate) async fn read_domains(parts: &Parts) -> Result<Domains, store::Error>
     Ok(Domains::new(host, lenient, domains::list_full(&parts.store).await?))
 }
 
-fn start_edge(parts: &Arc<Parts>, domains: watch::Receiver<Arc<Domains>>) -> Result<Server, Error> {
+fn start_edge(
+    parts: &Arc<Parts>,
+    domains: watch::Receiver<Arc<Domains>>,
+    split: Split,
+) -> Result<Server, Error> {
     let config = &parts.config;
     let listener = listen(config.edge.listen, "[edge] listen")?;
     let threads = match config.edge.workers {
@@ -277,6 +283,7 @@ fn start_edge(parts: &Arc<Parts>, domains: watch::Receiver<Arc<Domains>>) -> Res
     };
     let parts = Arc::clone(parts);
     let metrics = Arc::clone(&parts.metrics);
+    let public_url = Arc::new(config.edge.public_url.clone());
     let make = move || Edge {
         resolver: Arc::clone(&parts.resolver),
         front: Front::new(parts.config.cache.front_entries).into(),
@@ -286,6 +293,9 @@ fn start_edge(parts: &Arc<Parts>, domains: watch::Receiver<Arc<Domains>>) -> Res
         domains: domains.clone().into(),
         last_host: None.into(),
         agents: Agents::new(AGENTS).into(),
+        countries: Arc::clone(&parts.clicks.countries),
+        split: split.clone(),
+        public_url: Arc::clone(&public_url),
         clock: parts.clock.clone(),
         most_headers: parts.config.limits.headers,
         proxies: TrustedProxies::new(&parts.config.edge.trusted_proxies),

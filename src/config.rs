@@ -15,7 +15,7 @@ use crate::address::AddressRange;
 pub use values::Secret;
 use values::{
     at_least, cache_seconds, days, from_to, header_count, hosts, key_prefix, milliseconds,
-    power_of_two, public_url, ranges, seconds, seconds_or_zero, slug_length,
+    optional_path, power_of_two, public_url, ranges, seconds, seconds_or_zero, slug_length,
 };
 
 mod defaults;
@@ -284,8 +284,10 @@ pub struct Clicks {
     pub retention: Duration,
     /// How much of a visitor's address is stored.
     pub addresses: Addresses,
-    /// A MaxMind country or city database; empty: no country is known.
-    pub country_file: PathBuf,
+    /// A MaxMind country or city database; without it no country is known, and no rule of a link can
+    /// ask for one.
+    #[serde(deserialize_with = "optional_path")]
+    pub country_file: Option<PathBuf>,
 }
 
 /// How much of a visitor's address is stored.

@@ -4,4 +4,6 @@
 pub mod domains;
 pub mod location;
 pub mod pages;
+pub mod previews;
 pub mod redirect;
+pub mod special;

@@ -1,8 +1,8 @@
 //! What a link is: pure words and rules. Knows no I/O.
 //!
 //! [`request`] is what people ask for; [`rules`] judges it and says each [`fault`]; [`service`] carries
-//! it out. [`model`] is a link with all that is known of it. [`domains`] are the hosts under which
-//! links are found.
+//! it out. [`model`] is a link with all that is known of it; [`routing`] is how one link leads different
+//! visitors to different targets. [`domains`] are the hosts under which links are found.
 
 use std::fmt;
 
@@ -12,6 +12,7 @@ pub mod domains;
 pub mod fault;
 pub mod model;
 pub mod request;
+pub mod routing;
 pub mod rules;
 pub mod service;
 pub mod target;
@@ -127,6 +128,10 @@ impl fmt::Display for LinkKey {
 
 /// All that the edge needs to know of a link in order to answer for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four switches of a link that have nothing in common"
+)]
 pub struct Redirect {
     /// Whose clicks these are.
     pub link: LinkId,
@@ -146,6 +151,12 @@ pub struct Redirect {
     pub disabled: bool,
     /// Where to send people once the link is gone.
     pub fallback: Option<Box<str>>,
+    /// Whether it can be opened only so often: then nobody is sent on without PostgreSQL's consent.
+    pub limited: bool,
+    /// Whether there is something to show to programs that render previews.
+    pub preview: bool,
+    /// Where some visitors are led instead of to the target.
+    pub rules: Vec<routing::Rule>,
     /// Where the link leads: an absolute URL in ASCII, at most 8,192 bytes.
     pub target: Box<str>,
 }

@@ -20,6 +20,7 @@ use local::{Entry, Local};
 use record::Field;
 use shared::Shared;
 
+pub mod allowance;
 pub mod announce;
 pub mod breaker;
 pub mod database;
@@ -28,6 +29,7 @@ pub mod feed;
 pub mod front;
 pub mod learning;
 pub mod local;
+pub mod previews;
 pub mod record;
 pub mod shared;
 

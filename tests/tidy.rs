@@ -47,8 +47,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "api", "app", "clock", "code", "config", "http", "link", "local", "metrics", "qr",
-            "resolve", "store",
+            "api", "app", "clicks", "clock", "code", "config", "http", "link", "local", "metrics",
+            "qr", "resolve", "store", "visitor",
         ],
     ),
     ("lib", &[]),
@@ -62,6 +62,7 @@ const BORDERS: &[(&str, &str)] = &[
     ("redis", "resolve"),
     ("moka", "resolve"),
     ("maxminddb", "clicks"),
+    ("maud", "edge"),
     ("prometheus", "metrics"),
     ("toml", "config"),
     ("clap", "cli"),

@@ -242,6 +242,9 @@ fn record(number: u32, link: &Link) -> Redirect {
         forward_query: false,
         disabled: false,
         fallback: None,
+        limited: false,
+        preview: false,
+        rules: Vec::new(),
         target: link.target.as_str().into(),
     }
 }

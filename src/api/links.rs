@@ -14,6 +14,7 @@ use crate::http::problem::{Kind, Problem, ProblemBody};
 use crate::link::fault::{Fault, Reason};
 use crate::link::model::Link;
 use crate::link::request::{LinkEdit, NewLink};
+use crate::link::routing::Rule;
 use crate::link::rules::authority;
 use crate::link::service::{Error, ListRequest, Made};
 use crate::store::{self, idempotency};
@@ -56,15 +57,34 @@ pub struct LinkView {
     /// Where people go once it is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
+    /// How often it can be opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_clicks: Option<i64>,
+    /// How often it can still be opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clicks_left: Option<i64>,
+    /// Where some visitors are led instead of to the target; the first rule that fits decides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
     /// Whether it is switched off.
     pub disabled: bool,
-    /// A name for people.
+    /// A name for people and previews.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What is behind it, for previews.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The URL of a picture, for previews.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Words to find it by.
     pub tags: Vec<String>,
-    /// How often it was opened; a few seconds behind.
+    /// How often people opened it; a second behind.
     pub clicks: i64,
+    /// How often bots did, those that render previews included.
+    pub bots: i64,
+    /// All of these, and the browsers that fetched ahead.
+    pub visits: i64,
     /// Grows with every change.
     pub version: i64,
     /// When it was made.
@@ -78,6 +98,7 @@ pub struct LinkView {
 impl LinkView {
     /// A link as it is shown by a service at `public_url`.
     pub fn new(link: Link, public_url: &url::Url) -> Self {
+        let clicks_left = link.clicks_left();
         let (domain, base) = match link.host {
             Some(host) => (host.clone(), format!("https://{host}/")),
             None => (authority(public_url), public_url.as_str().to_owned()),
@@ -94,10 +115,17 @@ impl LinkView {
             expires_at: it.expires_at,
             forward_query: it.forward_query,
             fallback: it.fallback,
+            max_clicks: it.max_clicks,
+            clicks_left,
+            rules: it.rules,
             disabled: link.disabled,
             title: link.labels.title,
+            description: link.labels.description,
+            image: link.labels.image,
             tags: link.labels.tags,
-            clicks: link.clicks,
+            clicks: link.counted.people,
+            bots: link.counted.bots,
+            visits: link.counted.visits,
             version: link.version,
             created_at: link.created_at,
             updated_at: link.updated_at,

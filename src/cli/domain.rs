@@ -190,9 +190,9 @@ fn edit_in_words(error: service::Error) -> Error {
 /// its slugs.
 fn explain(error: service::Error, folding: &'static str) -> Error {
     match error {
-        service::Error::Invalid(faults) => fields::explain(faults, |field| match field {
-            "host" => Some("the host"),
-            "case_insensitive" => Some(folding),
+        service::Error::Invalid(faults) => fields::explain(faults, |field, _| match field {
+            "host" => Some("the host".to_owned()),
+            "case_insensitive" => Some(folding.to_owned()),
             _ => None,
         }),
         service::Error::Store(error) => Error::Store(error),

@@ -16,14 +16,17 @@ pub(super) fn change<T>(value: Option<T>, cleared: bool) -> Change<T> {
 }
 
 /// Says what is wrong in the words of the command line: a line for each fault. `argument` is what
-/// stands for a field there, if it is not the option of the same name.
-pub(super) fn explain(faults: Vec<Fault>, argument: impl Fn(&str) -> Option<&str>) -> Error {
+/// stands for a field, and a place in it, if that is not the option of the same name.
+pub(super) fn explain(
+    faults: Vec<Fault>,
+    argument: impl Fn(&str, &str) -> Option<String>,
+) -> Error {
     let lines: Vec<String> = faults
         .into_iter()
         .map(|fault| {
             let pointer = fault.pointer.trim_start_matches('/');
-            let (field, _place) = pointer.split_once('/').unwrap_or((pointer, ""));
-            match argument(field) {
+            let (field, place) = pointer.split_once('/').unwrap_or((pointer, ""));
+            match argument(field, place) {
                 Some(argument) => format!("{argument} {}", fault.detail),
                 None => format!("--{} {}", field.replace('_', "-"), fault.detail),
             }

@@ -7,10 +7,11 @@ use super::fields::{self, change, say_fields, say_json};
 use super::{Error, say};
 use crate::api::links::{LARGEST_PAGE, LinkPage, LinkView};
 use crate::link::model::Link;
-use crate::link::request::{LinkEdit, NewLink};
+use crate::link::request::{LinkEdit, NewLink, NewRule};
 use crate::link::service::{self, ListRequest};
 
 mod qr;
+mod rule;
 
 /// Make, show, draw, edit and delete links.
 #[derive(Debug, Subcommand)]
@@ -69,9 +70,24 @@ pub(crate) struct Options {
     /// Where people go once the link is gone
     #[arg(long, value_name = "URL")]
     fallback: Option<String>,
-    /// A name for people
+    /// How often the link can be opened
+    #[arg(long, value_name = "COUNT")]
+    max_clicks: Option<i64>,
+    /// Where some visitors are led instead: conditions, then a target, such as
+    /// `device=ios,android language=de https://example.com/app`; may be given several times, and the
+    /// first rule that fits decides. Conditions: device, language, query=name:value, country, after,
+    /// before, percent
+    #[arg(long = "rule", value_name = "RULE", value_parser = rule::parse)]
+    rules: Vec<NewRule>,
+    /// A name for people and previews
     #[arg(long)]
     title: Option<String>,
+    /// What is behind the link, for previews
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// A picture, for previews
+    #[arg(long, value_name = "URL")]
+    image: Option<String>,
     /// A word to find the link by; may be given several times
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
@@ -137,8 +153,16 @@ pub(crate) enum Field {
     ForwardQuery,
     /// None
     Fallback,
+    /// It can be opened without end
+    MaxClicks,
+    /// Everybody is led to the target
+    Rules,
     /// None
     Title,
+    /// None
+    Description,
+    /// None
+    Image,
     /// None
     Tags,
 }
@@ -219,7 +243,11 @@ impl Create {
             expires_at: options.expires_at,
             forward_query: Some(options.forward_query),
             fallback: options.fallback,
+            max_clicks: options.max_clicks,
+            rules: Some(options.rules),
             title: options.title,
+            description: options.description,
+            image: options.image,
             tags: Some(options.tags),
             reuse: Some(self.reuse),
         }
@@ -242,7 +270,14 @@ impl Edit {
             ),
             fallback: change(options.fallback, cleared(Field::Fallback)),
             disabled: (self.disable || self.enable).then_some(Some(self.disable)),
+            max_clicks: change(options.max_clicks, cleared(Field::MaxClicks)),
+            rules: change(
+                (!options.rules.is_empty()).then_some(options.rules),
+                cleared(Field::Rules),
+            ),
             title: change(options.title, cleared(Field::Title)),
+            description: change(options.description, cleared(Field::Description)),
+            image: change(options.image, cleared(Field::Image)),
             tags: change((!options.tags.is_empty()).then_some(options.tags), cleared(Field::Tags)),
             slug: None,
             domain: None,
@@ -265,7 +300,12 @@ impl List {
 
 /// Shows a link, a line for each field that it has.
 fn show(link: &LinkView, json: bool) -> Result<(), Error> {
-    if json { say_json(link) } else { say_fields(link, "short_url") }
+    if json {
+        return say_json(link);
+    }
+    let rules = link.rules.iter().map(rule::write).collect::<Vec<_>>();
+    say_fields(&LinkView { rules: Vec::new(), ..link.clone() }, "short_url")?;
+    rules.iter().try_for_each(|rule| say(&format!("  rule: {rule}")))
 }
 
 /// Shows a page, a line for each link.
@@ -283,12 +323,24 @@ fn show_page(page: LinkPage, json: bool) -> Result<(), Error> {
     }
 }
 
+/// The first, second … `--rule`, and what of it: `0/country/1` is `--rule 1, country 2`.
+fn rule_option(place: &str) -> String {
+    let mut parts = place.split('/');
+    let number = |part: &str| part.parse::<usize>().map(|place| (place + 1).to_string());
+    let rule = parts.next().and_then(|part| number(part).ok()).unwrap_or_default();
+    let rest: Vec<String> =
+        parts.map(|part| number(part).unwrap_or_else(|_word| part.to_owned())).collect();
+    let comma = if rest.is_empty() { "" } else { "," };
+    format!("--rule {rule}{comma} {}", rest.join(" ")).trim_end().to_owned()
+}
+
 /// Says what is wrong in the words of the command line: a line for each option.
 fn explain(error: service::Error) -> Error {
     match error {
-        service::Error::Invalid(faults) => fields::explain(faults, |field| match field {
-            "target" => Some("target"),
-            "tags" => Some("--tag"),
+        service::Error::Invalid(faults) => fields::explain(faults, |field, place| match field {
+            "target" => Some("target".to_owned()),
+            "tags" => Some("--tag".to_owned()),
+            "rules" => Some(rule_option(place)),
             _ => None,
         }),
         service::Error::Store(error) => Error::Store(error),

@@ -102,7 +102,7 @@ mod tests {
 
     fn country(countries: &Countries, address: &str) -> Option<String> {
         let found = countries.find(address.parse().expect("an address"));
-        found.map(|country| country.as_str().to_owned())
+        found.map(|country| country.code().to_owned())
     }
 
     #[test]

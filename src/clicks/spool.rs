@@ -234,7 +234,7 @@ fn encode(batch: &Batch, now: UnixMillis) -> String {
             visit.kind.name(),
             visit.device.name(),
             visit.browser.name(),
-            visit.country.as_ref().map(Country::as_str),
+            visit.country.as_ref().map(Country::code),
             visit.referrer.as_deref(),
             visit.network,
             visit.private,

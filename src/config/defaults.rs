@@ -113,7 +113,7 @@ impl Default for Clicks {
             roll_up: Duration::from_secs(5),
             retention: Duration::from_hours(90 * 24),
             addresses: Addresses::Truncated,
-            country_file: "".into(),
+            country_file: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Values that settings can have: each is judged while it is read, so that the message knows its line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -51,6 +52,14 @@ pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<url::Url,
         return Err(D::Error::custom("must end after the host: slugs stand at the root of it"));
     }
     Ok(url)
+}
+
+/// A path; an empty one is none.
+pub(super) fn optional_path<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(from)?;
+    Ok((!path.as_os_str().is_empty()).then_some(path))
 }
 
 /// Hosts that others are compared with. One that could never be equal to any would block nothing.

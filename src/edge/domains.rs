@@ -65,11 +65,18 @@ impl Domains {
             Page::Gone => detours.gone.clone(),
             // An outage is no place to send people away from: they shall try again.
             Page::Unavailable
+            | Page::NotAhead
             | Page::MethodNotAllowed
             | Page::Refused(_)
             | Page::Robots
             | Page::NoIcon => None,
         }
+    }
+
+    /// The host of a domain other than the default one.
+    pub fn host_of(&self, domain: DomainId) -> Option<&str> {
+        let mut hosts = self.by_host.iter();
+        hosts.find(|(_, known)| known.id == domain).map(|(host, _)| host.as_str())
     }
 
     /// The domain that a `Host` header means: without its port, without regard to case.

@@ -22,6 +22,8 @@ pub enum Page {
     Gone,
     /// Nobody can be asked right now.
     Unavailable,
+    /// Not for browsers that fetch what may be opened next.
+    NotAhead,
     /// Not GET, not HEAD.
     MethodNotAllowed,
     /// The request is malformed.
@@ -38,7 +40,7 @@ impl Page {
             Self::Root | Self::Robots => StatusCode::OK,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::NotAhead => StatusCode::SERVICE_UNAVAILABLE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Refused(refusal) => refusal.status(),
             Self::NoIcon => StatusCode::NO_CONTENT,
@@ -67,6 +69,11 @@ impl Page {
                 "unavailable",
                 "One moment, please",
                 "The link cannot be looked up right now. Try again in a few seconds.",
+            ),
+            Self::NotAhead => (
+                "not-ahead",
+                "Only when it is opened",
+                "This link can be opened a limited number of times, so it is not fetched ahead.",
             ),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", "Only GET and HEAD", "A short link can only be opened.")
@@ -134,7 +141,7 @@ impl Page {
     }
 }
 
-const STYLE: &str = ":root{color-scheme:light dark}\
+pub(super) const STYLE: &str = ":root{color-scheme:light dark}\
     body{margin:0;min-height:100vh;display:grid;place-items:center;\
     font:1.125rem/1.5 system-ui,sans-serif;background:#f7f6f2;color:#1d2433}\
     main{max-width:30rem;padding:2rem}\
@@ -146,7 +153,7 @@ const STYLE: &str = ":root{color-scheme:light dark}\
 
 /// Whether JSON stands before HTML in `Accept`. Good enough without weights: browsers name HTML
 /// first, programs name JSON alone.
-fn wants_json(headers: &HeaderMap) -> bool {
+pub(super) fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
     match (accept.find("json"), accept.find("text/html")) {
         (Some(json), Some(html)) => json < html,

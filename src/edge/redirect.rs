@@ -16,20 +16,22 @@ use super::domains::{Domain, Domains};
 use super::location::with_query;
 use super::pages::Page;
 use crate::clicks::Opening;
+use crate::clicks::countries::Countries;
 use crate::clicks::queue::Buffer;
 use crate::clock::{Clock, Stopwatch, UnixMillis};
 use crate::http::checks::{self, Refusal};
 use crate::http::client::TrustedProxies;
 use crate::http::server::Service;
+use crate::link::routing::Split;
 use crate::link::{DomainId, LinkKey};
 use crate::metrics::{EdgeFigures, EdgeRoute, Said};
 use crate::resolve::front::Front;
 use crate::resolve::local::{Entry, Standing};
 use crate::resolve::{Resolved, Resolver};
-use crate::visitor::agent::Agents;
-use crate::visitor::{Hints, referrer};
+use crate::visitor::agent::{Agent, Agents};
+use crate::visitor::{Hints, Kind, referrer};
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Links that a thread has refreshed at a time.
 const DUE: usize = 8_192;
@@ -58,6 +60,12 @@ pub struct Edge {
     pub most_headers: usize,
     /// Whose word on who asks is believed.
     pub proxies: TrustedProxies,
+    /// Where visitors are, if anybody can tell.
+    pub countries: Arc<Countries>,
+    /// Which part of the visitors a visitor belongs to.
+    pub split: Split,
+    /// What short URLs of the default domain begin with.
+    pub public_url: Arc<url::Url>,
 }
 
 impl Service for Edge {
@@ -66,6 +74,9 @@ impl Service for Edge {
         let (route, answer) = match self.understand(&request) {
             Ok(Wanted::Slug(key)) => {
                 (EdgeRoute::Redirect, self.redirect(&request, peer, &key).await)
+            }
+            Ok(Wanted::Look(key)) => {
+                (EdgeRoute::Page, Box::pin(self.look(&request, peer, &key)).await)
             }
             Ok(Wanted::Page(page, domain)) => (EdgeRoute::Page, self.page(page, domain, &request)),
             Err(refusal) => {
@@ -99,6 +110,8 @@ impl Service for Edge {
 enum Wanted<'a> {
     /// The link with this key.
     Slug(Cow<'a, str>),
+    /// To see where the link with this key leads, without going there.
+    Look(Cow<'a, str>),
     /// Something else that the edge knows, in this domain, if it is one of ours.
     Page(Page, Option<DomainId>),
 }
@@ -134,8 +147,14 @@ impl Edge {
             _ => {}
         }
         // What no link can have as its slug is not worth a question.
-        match spell_out(slug).filter(|slug| could_be_a_slug(slug)) {
-            Some(slug) => Ok(Wanted::Slug(key_in(domain, slug))),
+        match spell_out(slug) {
+            Some(slug) if could_be_a_slug(&slug) => Ok(Wanted::Slug(key_in(domain, slug))),
+            Some(slug) => match slug.strip_suffix('+') {
+                Some(slug) if could_be_a_slug(slug) => {
+                    Ok(Wanted::Look(Cow::Owned(key_in(domain, Cow::Borrowed(slug)).into_owned())))
+                }
+                Some(_) | None => page(Page::NotFound),
+            },
             None => page(Page::NotFound),
         }
     }
@@ -160,30 +179,43 @@ impl Edge {
     /// Looks the link up, counts, answers.
     async fn redirect<B>(&self, request: &Request<B>, peer: IpAddr, key: &str) -> Answer {
         let now = self.clock.now();
+        let (entry, said) = match self.find(key, now).await {
+            Ok(found) => found,
+            Err(page) => return self.nowhere(page, key, request),
+        };
+        self.figures.resolved(said);
+        match &entry.special {
+            None => self.follow(request, peer, &entry, now),
+            // In a box: what few links need would make every hit's future larger.
+            Some(_) => Box::pin(self.follow_specially(request, peer, entry, now)).await,
+        }
+    }
+
+    /// Finds the entry of a key: here, or else in the tiers behind.
+    pub(super) async fn find(
+        &self,
+        key: &str,
+        now: UnixMillis,
+    ) -> Result<(Arc<Entry>, Said), Page> {
         let local = self.resolver.local();
         let here = {
             let mut front = self.front.borrow_mut();
             front.find(key, local, now).map(|(entry, standing)| (Arc::clone(entry), standing))
         };
-        let (entry, said) = match here {
-            Some((entry, Standing::Fresh)) => (entry, Said::Hit),
+        match here {
+            Some((entry, Standing::Fresh)) => Ok((entry, Said::Hit)),
             Some((entry, Standing::FreshEnough)) => {
                 self.refresh_soon(key);
-                (entry, Said::Hit)
+                Ok((entry, Said::Hit))
             }
             other => {
                 let doubtful = other
                     .filter(|(_, standing)| *standing == Standing::Doubtful)
                     .map(|(entry, _)| entry);
                 // In a box: what the slow way needs would make every hit's future larger.
-                match Box::pin(self.load(key, doubtful)).await {
-                    Ok(found) => found,
-                    Err(page) => return self.nowhere(page, key, request),
-                }
+                Box::pin(self.load(key, doubtful)).await
             }
-        };
-        self.figures.resolved(said);
-        self.follow(request, peer, &entry, now)
+        }
     }
 
     /// Has a link asked about again at the next tick, together with others. One too many is asked
@@ -198,7 +230,7 @@ impl Edge {
     }
 
     /// Asks the tiers behind.
-    async fn load(
+    pub(super) async fn load(
         &self,
         key: &str,
         doubtful: Option<Arc<Entry>>,
@@ -217,7 +249,7 @@ impl Edge {
         }
     }
 
-    fn nowhere<B>(&self, page: Page, key: &str, request: &Request<B>) -> Answer {
+    pub(super) fn nowhere<B>(&self, page: Page, key: &str, request: &Request<B>) -> Answer {
         let missing = page == Page::NotFound;
         self.figures.resolved(if missing { Said::Missing } else { Said::Error });
         self.page(page, domain_of(key.as_bytes()), request)
@@ -240,38 +272,47 @@ impl Edge {
         entry: &Entry,
         now: UnixMillis,
     ) -> Answer {
-        if now < entry.valid_from {
-            return self.page(Page::NotFound, domain_of(entry.key()), request);
-        }
-        if entry.disabled || now >= entry.expires_at {
-            return match &entry.fallback {
-                None => self.page(Page::Gone, domain_of(entry.key()), request),
-                Some(url) => redirect_to(
-                    StatusCode::FOUND,
-                    HeaderValue::clone(url),
-                    HeaderValue::from_static("no-store"),
-                ),
-            };
+        if let Some(page) = ended(entry, now) {
+            return self.instead(page, entry, request);
         }
         if request.method() == Method::GET {
             self.count(request, peer, entry, now);
         }
-        let location = match request.uri().query() {
-            Some(query) if entry.forward_query => forwarded(&entry.location, query),
-            _ => entry.location.clone(),
-        };
+        let location = with_callers_query(&entry.location, entry, request);
         redirect_to(entry.status, location, entry.cache_control.clone())
+    }
+
+    /// Answers for a link that leads nowhere now: with the page, or the link's own fallback.
+    pub(super) fn instead<B>(&self, page: Page, entry: &Entry, request: &Request<B>) -> Answer {
+        match &entry.fallback {
+            Some(url) if page == Page::Gone => redirect_to(
+                StatusCode::FOUND,
+                HeaderValue::clone(url),
+                HeaderValue::from_static("no-store"),
+            ),
+            Some(_) | None => self.page(page, domain_of(entry.key()), request),
+        }
+    }
+
+    /// Who asks, as far as the headers tell.
+    pub(super) fn visitor<'a, B>(&self, request: &'a Request<B>, peer: IpAddr) -> Visitor<'a> {
+        let hints = Hints::of(request.headers());
+        let agent = self.agents.borrow_mut().of(hints.agent_text());
+        Visitor { hints, agent, kind: hints.kind(&agent), client: self.client(request, peer) }
     }
 
     /// Counts the opening of a link.
     fn count<B>(&self, request: &Request<B>, peer: IpAddr, entry: &Entry, now: UnixMillis) {
-        let hints = Hints::of(request.headers());
-        let agent = self.agents.borrow_mut().of(hints.agent_text());
+        self.count_visitor(&self.visitor(request, peer), entry, now);
+    }
+
+    pub(super) fn count_visitor(&self, visitor: &Visitor<'_>, entry: &Entry, now: UnixMillis) {
+        let Visitor { hints, agent, kind, client } = *visitor;
         let counted = self.clicks.count(&Opening {
             link: entry.link,
             at: now,
-            client: self.client(request, peer),
-            kind: hints.kind(&agent),
+            client,
+            kind,
             agent,
             referrer: hints.referrer.and_then(|value| referrer::host(value.as_bytes())),
             private: hints.private,
@@ -282,12 +323,48 @@ impl Edge {
     }
 }
 
-fn redirect_to(status: StatusCode, location: HeaderValue, cache_control: HeaderValue) -> Answer {
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(super) struct Visitor<'a> {
+    pub(super) hints: Hints<'a>,
+    pub(super) agent: Agent,
+    pub(super) kind: Kind,
+    pub(super) client: IpAddr,
+}
+
+/// The page that is shown instead of a link that is not valid yet, or not any more.
+pub(super) fn ended(entry: &Entry, now: UnixMillis) -> Option<Page> {
+    if now < entry.valid_from {
+        Some(Page::NotFound)
+    } else if entry.disabled || now >= entry.expires_at {
+        Some(Page::Gone)
+    } else {
+        None
+    }
+}
+
+pub(super) fn redirect_to(
+    status: StatusCode,
+    location: HeaderValue,
+    cache_control: HeaderValue,
+) -> Answer {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response.headers_mut().insert(LOCATION, location);
     response.headers_mut().insert(CACHE_CONTROL, cache_control);
     response
+}
+
+/// Where a request is sent: to `location`, with its own query if the link says so.
+pub(super) fn with_callers_query<B>(
+    location: &HeaderValue,
+    entry: &Entry,
+    request: &Request<B>,
+) -> HeaderValue {
+    match request.uri().query() {
+        Some(query) if entry.forward_query => forwarded(location, query),
+        _ => location.clone(),
+    }
 }
 
 fn forwarded(location: &HeaderValue, query: &str) -> HeaderValue {

@@ -69,6 +69,14 @@ pub enum Reason {
     HostNotAllowed,
     /// The URL's host is blocked.
     HostBlocked,
+    /// Not a language tag.
+    NotALanguage,
+    /// A rule that no request can ever reach.
+    NeverMatches,
+    /// Something that this needs is not in the settings.
+    NotConfigured,
+    /// Another field does not go together with this one.
+    Conflict,
 }
 
 impl Fault {

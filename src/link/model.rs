@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::routing::Rule;
 use super::{DomainId, LinkId, LinkKey, RedirectStatus};
 use crate::code::slug::LetterCase;
 
@@ -45,13 +46,21 @@ pub struct Behaviour {
     pub forward_query: bool,
     /// Where people go once it is gone.
     pub fallback: Option<String>,
+    /// How often it can be opened; `None`: without end.
+    pub max_clicks: Option<i64>,
+    /// Where some visitors are led instead of to the target.
+    pub rules: Vec<Rule>,
 }
 
-/// What people call a link.
+/// What people call a link, and what they see of it in a preview.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
     /// Its name.
     pub title: Option<String>,
+    /// What is behind it.
+    pub description: Option<String>,
+    /// The URL of a picture of it.
+    pub image: Option<String>,
     /// Words to find it by, each once.
     pub tags: Vec<String>,
 }
@@ -69,6 +78,17 @@ pub struct Draft {
     pub labels: Labels,
     /// Whether an existing link that does the same may be taken instead.
     pub reuse: bool,
+}
+
+/// How often a link was opened, and by whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// By anybody, browsers that fetched ahead included.
+    pub visits: i64,
+    /// By people.
+    pub people: i64,
+    /// By bots, those that render previews included.
+    pub bots: i64,
 }
 
 /// A stored link.
@@ -91,7 +111,9 @@ pub struct Link {
     /// What people call it.
     pub labels: Labels,
     /// How often it was opened.
-    pub clicks: i64,
+    pub counted: Counted,
+    /// How many of its `max_clicks` are used up. An edit never changes this.
+    pub clicks_used: i64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -101,6 +123,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// How often it can still be opened; `None`: without end.
+    pub fn clicks_left(&self) -> Option<i64> {
+        self.behaviour.max_clicks.map(|most| most.saturating_sub(self.clicks_used).max(0))
+    }
+
     /// Its name in caches and messages.
     pub fn key(&self) -> LinkKey {
         LinkKey::new(self.domain, &self.slug)

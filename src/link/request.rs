@@ -6,6 +6,8 @@
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
 
+use super::routing::QueryCondition;
+
 /// A link to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -36,14 +38,59 @@ pub struct NewLink {
     /// Where people go once the link is gone.
     #[schema(format = "uri", max_length = 8192)]
     pub fallback: Option<String>,
-    /// A name for people, 1 to 200 characters.
+    /// How often the link can be opened, exactly, up to 2^53.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_007_199_254_740_992_u64)]
+    pub max_clicks: Option<i64>,
+    /// Where some visitors are led instead of to the target: the first rule that fits decides.
+    #[schema(max_items = 32)]
+    pub rules: Option<Vec<NewRule>>,
+    /// A name for people and previews, 1 to 200 characters.
     #[schema(min_length = 1, max_length = 200)]
     pub title: Option<String>,
+    /// What is behind the link, for previews, 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
+    pub description: Option<String>,
+    /// The URL of a picture, for previews.
+    #[schema(format = "uri", max_length = 8192)]
+    pub image: Option<String>,
     /// Words to find the link by: at most 32, each of 1 to 50 characters.
     #[schema(max_items = 32)]
     pub tags: Option<Vec<String>>,
     /// Answer with an existing link to the same target and with the same settings, if there is one.
     pub reuse: Option<bool>,
+}
+
+/// A rule of a link: it leads whom all of its conditions fit to a target of its own. It has at least
+/// one condition; within a list one of the values is enough, but a query must have all that is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewRule {
+    /// The visitor holds one of these: `ios`, `android`, `desktop`, or `mobile`, which is any phone or
+    /// tablet.
+    #[schema(min_items = 1, max_items = 64, example = json!(["ios", "android"]))]
+    pub device: Option<Vec<String>>,
+    /// The visitor likes one of these languages best: tags of BCP 47; `de` is any German.
+    #[schema(min_items = 1, max_items = 64, example = json!(["de", "pt-BR"]))]
+    pub language: Option<Vec<String>>,
+    /// The query of the short URL has all of these.
+    #[schema(min_items = 1, max_items = 64)]
+    pub query: Option<Vec<QueryCondition>>,
+    /// The visitor is in one of these countries: codes of ISO 3166-1 alpha-2.
+    #[schema(min_items = 1, max_items = 64, example = json!(["DE"]))]
+    pub country: Option<Vec<String>>,
+    /// From this moment on.
+    #[schema(format = "date-time")]
+    pub after: Option<String>,
+    /// Until just before this moment.
+    #[schema(format = "date-time")]
+    pub before: Option<String>,
+    /// This share of the visitors, of 100: the next share after those of the earlier rules that fit the
+    /// visitor as well. Who is in it stays in it.
+    #[schema(value_type = Option<u8>, minimum = 1, maximum = 100)]
+    pub percent: Option<i64>,
+    /// Where the rule leads.
+    #[schema(required = true, value_type = String, format = "uri", max_length = 8192)]
+    pub target: Option<String>,
 }
 
 /// What an edit does with one field: leave it (`None`), clear it (`Some(None)`) or set it.
@@ -85,10 +132,26 @@ pub struct LinkEdit {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<bool>)]
     pub disabled: Change<bool>,
-    /// A name for people.
+    /// How often the link can be opened. What is used up already stays used up.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_007_199_254_740_992_u64)]
+    pub max_clicks: Change<i64>,
+    /// Where some visitors are led instead; these rules replace those that stand there.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<NewRule>>, max_items = 32)]
+    pub rules: Change<Vec<NewRule>>,
+    /// A name for people and previews.
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     pub title: Change<String>,
+    /// What is behind the link, for previews.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 500)]
+    pub description: Change<String>,
+    /// The URL of a picture, for previews.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>, format = "uri", max_length = 8192)]
+    pub image: Change<String>,
     /// Words to find the link by; they replace those that stand there.
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<Vec<String>>, max_items = 32)]

@@ -16,8 +16,12 @@ use crate::code::reserved;
 pub const LONGEST_SLUG: usize = 64;
 /// The longest that a browser may be told to remember a redirect, in seconds: a year.
 pub const LONGEST_CACHE: u32 = 31_536_000;
+/// The most clicks that a link can be limited to: numbers up to it are exact in every JSON reader.
+pub const MOST_CLICKS: i64 = 9_007_199_254_740_992;
 /// The longest title, in characters.
 pub const LONGEST_TITLE: usize = 200;
+/// The longest description, in characters.
+pub const LONGEST_DESCRIPTION: usize = 500;
 /// The most tags of a link.
 pub const MOST_TAGS: usize = 32;
 /// The longest tag, in characters.
@@ -32,12 +36,19 @@ pub struct Rules {
     pub targets: TargetRules,
     /// The host of the default domain, with its port if that is not the scheme's.
     pub default_host: String,
+    /// Whether the service can tell which country a visitor is in.
+    pub knows_countries: bool,
 }
 
 impl Rules {
     /// The rules of a service that people reach at `public_url`.
-    pub fn new(slashes: bool, targets: TargetRules, public_url: &Url) -> Self {
-        Self { slashes, targets, default_host: authority(public_url) }
+    pub fn new(
+        slashes: bool,
+        targets: TargetRules,
+        public_url: &Url,
+        knows_countries: bool,
+    ) -> Self {
+        Self { slashes, targets, default_host: authority(public_url), knows_countries }
     }
 
     /// Judges a link to be made, at the moment `now`, in a service with these `domains`. Names all
@@ -63,14 +74,20 @@ impl Rules {
             expires_at: judge.time("/expires_at", request.expires_at.as_deref()),
             forward_query: request.forward_query.unwrap_or(false),
             fallback: judge.url("/fallback", request.fallback.as_deref()),
+            max_clicks: judge.max_clicks(request.max_clicks),
+            rules: judge.rules(request.rules.as_deref().unwrap_or_default(), &[], now),
         };
         if behaviour.expires_at.is_some_and(|end| end <= now) {
             let detail = "is past already: nobody could ever open the link";
             judge.fault("/expires_at", Reason::InThePast, detail);
         }
         judge.order(&behaviour);
+        judge.windows(&behaviour);
+        judge.limit(&behaviour);
         let labels = Labels {
             title: judge.title(request.title.as_deref()),
+            description: judge.description(request.description.as_deref()),
+            image: judge.url("/image", request.image.as_deref()),
             tags: judge.tags(request.tags.as_deref().unwrap_or_default()),
         };
         match domain {
@@ -85,13 +102,15 @@ impl Rules {
         }
     }
 
-    /// Judges an edit of `link`, and returns the link as it will be. Names all that is wrong with
-    /// it. Fields that the edit leaves alone are not judged again: the settings may have changed.
+    /// Judges an edit of `link` at the moment `now`, and returns the link as it will be. Names all
+    /// that is wrong with it. Fields that the edit leaves alone are not judged again: the settings may
+    /// have changed.
     pub fn judge_edit(
         &self,
         link: &Link,
         edit: &LinkEdit,
         domains: &[Domain],
+        now: Timestamp,
     ) -> Result<Link, Vec<Fault>> {
         let mut judge = Judge { rules: self, own_hosts: own_hosts(domains), faults: Vec::new() };
         for (pointer, given) in [("/slug", edit.slug), ("/domain", edit.domain)] {
@@ -101,40 +120,9 @@ impl Rules {
             }
         }
         let mut after = link.clone();
-        let behaviour = &mut after.behaviour;
-        match &edit.target {
-            None => {}
-            Some(None) => judge.fault("/target", Reason::CannotBeCleared, "a link needs a target"),
-            Some(Some(target)) => {
-                behaviour.target = judge.url("/target", Some(target)).unwrap_or_default();
-            }
-        }
-        if let Some(status) = edit.status {
-            behaviour.status = judge.status(status).unwrap_or_default();
-        }
-        if let Some(seconds) = edit.cache_seconds {
-            behaviour.cache_seconds = judge.cache_seconds(seconds);
-        }
-        if let Some(time) = &edit.valid_from {
-            behaviour.valid_from = judge.time("/valid_from", time.as_deref());
-        }
-        if let Some(time) = &edit.expires_at {
-            behaviour.expires_at = judge.time("/expires_at", time.as_deref());
-        }
-        if let Some(fallback) = &edit.fallback {
-            behaviour.fallback = judge.url("/fallback", fallback.as_deref());
-        }
-        set(&mut behaviour.forward_query, edit.forward_query);
-        if edit.valid_from.is_some() || edit.expires_at.is_some() {
-            judge.order(behaviour);
-        }
+        judge.edit_behaviour(&mut after.behaviour, edit, now);
         set(&mut after.disabled, edit.disabled);
-        if let Some(title) = &edit.title {
-            after.labels.title = judge.title(title.as_deref());
-        }
-        if let Some(tags) = &edit.tags {
-            after.labels.tags = judge.tags(tags.as_deref().unwrap_or_default());
-        }
+        judge.edit_labels(&mut after.labels, edit);
         if judge.faults.is_empty() { Ok(after) } else { Err(judge.faults) }
     }
 
@@ -181,6 +169,61 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    fn edit_behaviour(&mut self, behaviour: &mut Behaviour, edit: &LinkEdit, now: Timestamp) {
+        match &edit.target {
+            None => {}
+            Some(None) => self.fault("/target", Reason::CannotBeCleared, "a link needs a target"),
+            Some(Some(target)) => {
+                behaviour.target = self.url("/target", Some(target)).unwrap_or_default();
+            }
+        }
+        if let Some(status) = edit.status {
+            behaviour.status = self.status(status).unwrap_or_default();
+        }
+        if let Some(seconds) = edit.cache_seconds {
+            behaviour.cache_seconds = self.cache_seconds(seconds);
+        }
+        if let Some(time) = &edit.valid_from {
+            behaviour.valid_from = self.time("/valid_from", time.as_deref());
+        }
+        if let Some(time) = &edit.expires_at {
+            behaviour.expires_at = self.time("/expires_at", time.as_deref());
+        }
+        if let Some(fallback) = &edit.fallback {
+            behaviour.fallback = self.url("/fallback", fallback.as_deref());
+        }
+        set(&mut behaviour.forward_query, edit.forward_query);
+        if edit.valid_from.is_some() || edit.expires_at.is_some() {
+            self.order(behaviour);
+        }
+        if let Some(most) = edit.max_clicks {
+            behaviour.max_clicks = self.max_clicks(most);
+        }
+        if edit.max_clicks.is_some() || edit.status.is_some() || edit.cache_seconds.is_some() {
+            self.limit(behaviour);
+        }
+        if let Some(rules) = &edit.rules {
+            let rules = rules.as_deref().unwrap_or_default();
+            behaviour.rules = self.rules(rules, &behaviour.rules, now);
+            self.windows(behaviour);
+        }
+    }
+
+    fn edit_labels(&mut self, labels: &mut Labels, edit: &LinkEdit) {
+        if let Some(title) = &edit.title {
+            labels.title = self.title(title.as_deref());
+        }
+        if let Some(description) = &edit.description {
+            labels.description = self.description(description.as_deref());
+        }
+        if let Some(image) = &edit.image {
+            labels.image = self.url("/image", image.as_deref());
+        }
+        if let Some(tags) = &edit.tags {
+            labels.tags = self.tags(tags.as_deref().unwrap_or_default());
+        }
+    }
+
     fn fault(&mut self, pointer: &str, reason: Reason, detail: impl Into<String>) {
         self.faults.push(Fault::new(pointer, reason, detail));
     }
@@ -284,6 +327,31 @@ impl Judge<'_> {
         Some(title.to_owned())
     }
 
+    fn description(&mut self, description: Option<&str>) -> Option<String> {
+        let description = description?;
+        self.text("/description", description, LONGEST_DESCRIPTION);
+        Some(description.to_owned())
+    }
+
+    fn max_clicks(&mut self, most: Option<i64>) -> Option<i64> {
+        let most = most?;
+        if !(1..=MOST_CLICKS).contains(&most) {
+            let detail = format!("must be from 1 to {MOST_CLICKS}, not {most}");
+            self.fault("/max_clicks", Reason::OutOfRange, detail);
+        }
+        Some(most)
+    }
+
+    /// A browser that remembers the redirect would open the link without being counted.
+    fn limit(&mut self, behaviour: &Behaviour) {
+        let remembered = behaviour.status.is_permanent() || behaviour.cache_seconds.is_some();
+        if behaviour.max_clicks.is_some() && remembered {
+            let detail = "cannot be kept when browsers remember the redirect: use the status 302 or \
+                          307, and leave cache_seconds out";
+            self.fault("/max_clicks", Reason::Conflict, detail);
+        }
+    }
+
     fn tags(&mut self, tags: &[String]) -> Vec<String> {
         let mut unique: Vec<String> = Vec::new();
         for (place, tag) in tags.iter().enumerate().take(MOST_TAGS * 4) {
@@ -375,6 +443,8 @@ fn judge_slug(slug: &str, slashes: bool) -> Result<(), (Reason, String)> {
     }
     Ok(())
 }
+
+mod routing;
 
 #[cfg(test)]
 mod tests;

@@ -203,7 +203,8 @@ impl LinkService {
         let before = links::find_for_change(&transaction, domain.id, &stored(domain, slug)?)
             .await?
             .ok_or_else(|| Error::NotFound(slug.to_owned()))?;
-        let wanted = self.rules.judge_edit(&before, edit, &domains).map_err(Error::Invalid)?;
+        let wanted =
+            self.rules.judge_edit(&before, edit, &domains, self.now()).map_err(Error::Invalid)?;
         if wanted == before {
             return Ok(before);
         }
@@ -285,7 +286,7 @@ pub(super) fn rules(config: &Config) -> Rules {
     let (links, public_url) = (&config.links, &config.edge.public_url);
     let (allowed, blocked) = (&links.allowed_hosts, &links.blocked_hosts);
     let targets = TargetRules::new(&links.schemes, allowed, blocked, public_url);
-    Rules::new(links.slashes, targets, public_url)
+    Rules::new(links.slashes, targets, public_url, config.clicks.country_file.is_some())
 }
 
 /// A slug as it would be stored. What could not be stored cannot be found either.
@@ -321,8 +322,12 @@ fn told(link: &Link) -> serde_json::Value {
         "expires_at": it.expires_at,
         "forward_query": it.forward_query,
         "fallback": it.fallback,
+        "max_clicks": it.max_clicks,
+        "rules": it.rules,
         "disabled": link.disabled,
         "title": link.labels.title,
+        "description": link.labels.description,
+        "image": link.labels.image,
         "tags": link.labels.tags,
     })
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::allowance::Allowance;
 use super::breaker::Breaker;
+use super::previews::Previews;
 use crate::clock::Stopwatch;
 use crate::link::{LinkKey, Redirect};
 use crate::metrics::Metrics;
@@ -29,6 +31,8 @@ struct Wanted {
 pub struct Database {
     queue: mpsc::Sender<Wanted>,
     breaker: Arc<Breaker>,
+    allowance: Arc<Allowance>,
+    previews: Previews,
 }
 
 impl Database {
@@ -36,9 +40,21 @@ impl Database {
     pub fn start(store: Store, connections: usize, metrics: Arc<Metrics>) -> Self {
         let (queue, wanted) = mpsc::channel(WAITING);
         let breaker = Arc::new(Breaker::closed("postgres"));
+        let allowance = Arc::new(Allowance::new(store.clone(), Arc::clone(&breaker)));
+        let previews = Previews::new(store.clone(), Arc::clone(&breaker));
         let asker = Asker { store, breaker: Arc::clone(&breaker), metrics };
         drop(tokio::spawn(gather(wanted, asker, connections)));
-        Self { queue, breaker }
+        Self { queue, breaker, allowance, previews }
+    }
+
+    /// For links that can be opened only so often.
+    pub fn allowance(&self) -> &Arc<Allowance> {
+        &self.allowance
+    }
+
+    /// For programs that render previews.
+    pub fn previews(&self) -> &Previews {
+        &self.previews
     }
 
     /// Whether PostgreSQL is asked at all.

@@ -16,6 +16,7 @@ use hyper::header::HeaderValue;
 use moka::sync::Cache;
 
 use crate::clock::{Clock, UnixMillis, whole_millis};
+use crate::link::routing::Rule;
 use crate::link::{LinkId, LinkKey, Redirect};
 
 /// How soon a refresh that failed is tried again.
@@ -55,6 +56,27 @@ pub struct Entry {
     pub forward_query: bool,
     /// Where to go once the link is gone.
     pub fallback: Option<Box<HeaderValue>>,
+    /// What it does besides leading to one target, if anything.
+    pub special: Option<Box<Special>>,
+}
+
+/// What a link does besides leading to one target.
+#[derive(Debug)]
+pub struct Special {
+    /// Where some visitors are led instead.
+    pub rules: Vec<Rule>,
+    /// The value of `Location` for each of the rules, in their order.
+    pub locations: Vec<HeaderValue>,
+    /// How long browsers may remember an answer, in seconds, if at all: never past the moment at which
+    /// a rule begins or ends.
+    pub cache_seconds: Option<u32>,
+    /// Can be opened only so often.
+    pub limited: bool,
+    /// It was opened so often: nobody need be asked again, because only an edit, which makes another
+    /// entry, gives it more.
+    pub used_up: AtomicBool,
+    /// There is something to show to programs that render previews.
+    pub preview: bool,
 }
 
 /// How an entry may be used now.
@@ -85,9 +107,22 @@ impl Entry {
     /// Memory, roughly: what the cache is bounded by.
     fn weight(&self) -> u32 {
         let fallback = self.fallback.as_ref().map_or(0, |url| url.len());
+        let special = self.special.as_ref().map_or(0, |special| special.weight());
         // moka keeps about 150 bytes for each entry beside it, and the key once more.
-        let bytes = size_of::<Self>() + 150 + self.text.len() + self.key_length + fallback;
+        let bytes =
+            size_of::<Self>() + 150 + self.text.len() + self.key_length + fallback + special;
         u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
+impl Special {
+    /// Memory, roughly: targets stand in the rules and ready to be sent.
+    fn weight(&self) -> usize {
+        let values = |rule: &Rule| rule.device.len() + rule.language.len() + rule.query.len();
+        let rule = |rule: &Rule| {
+            size_of::<Rule>() + size_of::<HeaderValue>() + 2 * rule.target.len() + 64 * values(rule)
+        };
+        size_of::<Self>() + self.rules.iter().map(rule).sum::<usize>()
     }
 }
 
@@ -330,17 +365,47 @@ impl Local {
             disabled: link.disabled,
             forward_query: link.forward_query,
             fallback,
+            special: self.special(link)?,
         })
     }
 
+    /// What the link does besides leading to one target: nothing is `Some(None)`, and `None` is a rule
+    /// whose target cannot stand in a header.
+    #[expect(clippy::option_option, reason = "the outer one is how this fails")]
+    fn special(&self, link: &Redirect) -> Option<Option<Box<Special>>> {
+        if link.rules.is_empty() && !link.limited && !link.preview {
+            return Some(None);
+        }
+        let locations: Option<Vec<HeaderValue>> =
+            link.rules.iter().map(|rule| HeaderValue::from_str(&rule.target).ok()).collect();
+        Some(Some(Box::new(Special {
+            rules: link.rules.clone(),
+            locations: locations?,
+            cache_seconds: self.cache_seconds(link),
+            limited: link.limited,
+            used_up: AtomicBool::new(false),
+            preview: link.preview,
+        })))
+    }
+
     fn cache_control(&self, link: &Redirect) -> HeaderValue {
-        let seconds = match (link.cache_seconds, link.status.is_permanent()) {
-            (Some(seconds), _) => seconds,
-            (None, true) => self.settings.permanent_cache_seconds,
-            (None, false) => return HeaderValue::from_static("private, no-cache"),
-        };
-        HeaderValue::from_str(&format!("private, max-age={seconds}"))
-            .expect("digits and letters are a header value")
+        remembered_for(self.cache_seconds(link))
+    }
+
+    /// How long browsers may remember the answer, in seconds, if at all.
+    fn cache_seconds(&self, link: &Redirect) -> Option<u32> {
+        let permanent = link.status.is_permanent().then_some(self.settings.permanent_cache_seconds);
+        link.cache_seconds.or(permanent)
+    }
+}
+
+/// The value of `Cache-Control` for an answer that browsers may remember for so many seconds, if at
+/// all.
+pub fn remembered_for(seconds: Option<u32>) -> HeaderValue {
+    match seconds {
+        None => HeaderValue::from_static("private, no-cache"),
+        Some(seconds) => HeaderValue::from_str(&format!("private, max-age={seconds}"))
+            .expect("digits and letters are a header value"),
     }
 }
 
@@ -372,6 +437,9 @@ mod tests {
             forward_query: false,
             disabled: false,
             fallback: None,
+            limited: false,
+            preview: false,
+            rules: Vec::new(),
             target: "https://example.com/".into(),
         }
     }

@@ -1,9 +1,11 @@
 //! The compact form of a link in Redis: at most 64 bytes, so that its bucket stays a listpack.
 //!
 //! ```text
-//! flags  version  dictionary  link  [more]  [cache]  [expires]  [from]  [fallback]  target
-//! 1      varint   1           varint 1      varint   varint     varint  varint+n    the rest
+//! flags  version  dictionary  link  [more]  [cache]  [expires]  [from]  [fallback]  [rules]   target
+//! 1      varint   1           varint 1      varint   varint     varint  varint+n    varint+n  the rest
 //! ```
+//!
+//! Rules stand there in their JSON form; a link with rules seldom fits a bucket.
 //!
 //! A tombstone and an overflow marker are flags and version alone. Integers are little-endian base
 //! 128 with the top bit as "more follows". The filling script reads the version too: it stands
@@ -32,6 +34,12 @@ const HAS_MORE: u8 = 1 << 7;
 const MORE_FROM: u8 = 1;
 const MORE_DISABLED: u8 = 1 << 1;
 const MORE_FALLBACK: u8 = 1 << 2;
+const MORE_RULES: u8 = 1 << 3;
+const MORE_LIMITED: u8 = 1 << 4;
+const MORE_PREVIEW: u8 = 1 << 5;
+/// A later version of this program may set others, and write what this one would take for the target.
+const MORE_KNOWN: u8 =
+    MORE_FROM | MORE_DISABLED | MORE_FALLBACK | MORE_RULES | MORE_LIMITED | MORE_PREVIEW;
 
 /// What a field of a bucket says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +88,9 @@ pub fn encode(link: &Redirect, dictionary: &Dictionary) -> Option<Vec<u8>> {
     set(&mut more, MORE_FROM, link.valid_from.is_some());
     set(&mut more, MORE_DISABLED, link.disabled);
     set(&mut more, MORE_FALLBACK, link.fallback.is_some());
+    set(&mut more, MORE_RULES, !link.rules.is_empty());
+    set(&mut more, MORE_LIMITED, link.limited);
+    set(&mut more, MORE_PREVIEW, link.preview);
     set(&mut flags, HAS_MORE, more != 0);
 
     let mut bytes = vec![flags];
@@ -97,6 +108,11 @@ pub fn encode(link: &Redirect, dictionary: &Dictionary) -> Option<Vec<u8>> {
         let packed = dictionary.pack(fallback)?;
         put(&mut bytes, u64::try_from(packed.len()).ok()?);
         bytes.extend(packed);
+    }
+    if !link.rules.is_empty() {
+        let rules = serde_json::to_vec(&link.rules).ok()?;
+        put(&mut bytes, u64::try_from(rules.len()).ok()?);
+        bytes.extend(rules);
     }
     bytes.extend(dictionary.pack(&link.target)?);
     Some(bytes)
@@ -147,6 +163,9 @@ fn read_link(
     let dictionary = dictionaries.by_id(dictionary).ok_or(Unreadable::Dictionary(dictionary))?;
     let link = i64::try_from(reader.number()?).map_err(|_too_large| Unreadable::Malformed)?;
     let more = if flags & HAS_MORE != 0 { reader.byte()? } else { 0 };
+    if more & !MORE_KNOWN != 0 {
+        return Err(Unreadable::Malformed);
+    }
     let cache = reader.number_if(flags & HAS_CACHE != 0)?;
     let expires_at = reader.number_if(flags & HAS_EXPIRES != 0)?.map(UnixMillis);
     let valid_from = reader.number_if(more & MORE_FROM != 0)?.map(UnixMillis);
@@ -157,6 +176,11 @@ fn read_link(
     let fallback = match reader.number_if(more & MORE_FALLBACK != 0)? {
         None => None,
         Some(length) => Some(unpack(reader.take(length)?)?),
+    };
+    let rules = match reader.number_if(more & MORE_RULES != 0)? {
+        None => Vec::new(),
+        Some(length) => serde_json::from_slice(reader.take(length)?)
+            .map_err(|_no_rules| Unreadable::Malformed)?,
     };
     let status = usize::from((flags >> STATUS_SHIFT) & 0b11);
     Ok(Redirect {
@@ -171,6 +195,9 @@ fn read_link(
         forward_query: flags & FORWARD_QUERY != 0,
         disabled: more & MORE_DISABLED != 0,
         fallback,
+        limited: more & MORE_LIMITED != 0,
+        preview: more & MORE_PREVIEW != 0,
+        rules,
         target: unpack(reader.0)?,
     })
 }
@@ -219,9 +246,12 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::link::routing::{DeviceClass, QueryCondition, Rule};
+    use crate::visitor::country::Country;
 
     struct BuiltIn(Dictionary);
 
@@ -235,13 +265,35 @@ mod tests {
         BuiltIn(Dictionary::built_in())
     }
 
+    fn rules() -> impl Strategy<Value = Rule> {
+        let conditions = (
+            proptest::sample::subsequence(DeviceClass::ALL.to_vec(), 0..4),
+            proptest::collection::vec("[a-z]{2}(-[a-z]{2})?", 0..3),
+            proptest::collection::vec(("\\PC{1,9}", proptest::option::of("\\PC{0,9}")), 0..3),
+            proptest::sample::subsequence(vec!["DE", "AT", "IN"], 0..3),
+            proptest::option::of(0..4_000_000_000_000_000_i64),
+            proptest::option::of(1..=100_u8),
+        );
+        (conditions, "https?://[!-~]{1,150}").prop_map(|(it, target)| Rule {
+            device: it.0,
+            language: it.1,
+            query: it.2.into_iter().map(|(name, value)| QueryCondition { name, value }).collect(),
+            country: it.3.into_iter().filter_map(Country::parse).collect(),
+            after: it.4.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+            before: None,
+            percent: it.5,
+            target,
+        })
+    }
+
     prop_compose! {
         fn redirects()(
             ids in (0..=i64::MAX, 0..(1_u64 << 62)),
             status in 0..4_usize,
             cache_seconds in proptest::option::of(any::<u32>()),
             times in proptest::option::of((0..(1_u64 << 62), 0..(1_u64 << 62))),
-            flags in any::<(bool, bool)>(),
+            flags in any::<(bool, bool, bool, bool)>(),
+            rules in proptest::collection::vec(rules(), 0..4),
             fallback in proptest::option::of("[!-~]{1,60}"),
             target in "https?://[!-~]{1,150}",
         ) -> Redirect {
@@ -254,6 +306,9 @@ mod tests {
                 expires_at: times.map(|times| UnixMillis(times.1)),
                 forward_query: flags.0,
                 disabled: flags.1,
+                limited: flags.2,
+                preview: flags.3,
+                rules,
                 fallback: fallback.map(Into::into),
                 target: target.into(),
             }
@@ -297,6 +352,23 @@ mod tests {
             let read = |bytes: &[u8]| decode(bytes, &built_in());
             prop_assert_eq!(read(&tombstone(version)), Ok(Field::Tombstone { version }));
             prop_assert_eq!(read(&overflow(version)), Ok(Field::Overflow { version }));
+        }
+    }
+
+    #[test]
+    fn a_record_with_more_than_this_program_knows_is_not_misread() {
+        let mut bytes = vec![KIND_LINK | HAS_MORE];
+        put(&mut bytes, 7);
+        bytes.push(0);
+        put(&mut bytes, 1);
+        let more = bytes.len();
+        bytes.extend([MORE_LIMITED | MORE_PREVIEW]);
+        bytes.extend(built_in().0.pack("https://example.com/").expect("printable"));
+        assert!(decode(&bytes, &built_in()).is_ok());
+        for unknown in [1 << 6, 1 << 7] {
+            bytes[more] |= unknown;
+            assert_eq!(decode(&bytes, &built_in()), Err(Unreadable::Malformed));
+            bytes[more] &= !unknown;
         }
     }
 

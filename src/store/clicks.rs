@@ -184,7 +184,7 @@ async fn copy_visits(
                 &visit.kind.name(),
                 &visit.device.name(),
                 &visit.browser.name(),
-                &visit.country.as_ref().map(Country::as_str),
+                &visit.country.as_ref().map(Country::code),
                 &visit.referrer.as_deref(),
                 &visit.network,
             ])

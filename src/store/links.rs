@@ -4,7 +4,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use super::{Error, Store, Transaction, expect_rows};
-use crate::link::model::{Behaviour, Draft, Labels, Link};
+use crate::link::model::{Behaviour, Counted, Draft, Labels, Link};
+use crate::link::routing::Rule;
 use crate::link::{DomainId, LinkId, RedirectStatus};
 
 mod reuse;
@@ -49,18 +50,20 @@ pub async fn insert(
         .query(
             "WITH made AS (
                  INSERT INTO link (domain_id, slug, target, status, cache_seconds, valid_from,
-                     expires_at, forward_query, fallback, title, tags, created_by)
+                     expires_at, forward_query, fallback, rules, max_clicks, title, description,
+                     image, tags, created_by)
                  SELECT domain_id, slug, target, status, cache_seconds, valid_from, expires_at,
-                     forward_query, fallback, title,
-                     ARRAY(SELECT jsonb_array_elements_text(tags)), $12 /* actor */
+                     forward_query, fallback, rules, max_clicks, title, description, image,
+                     ARRAY(SELECT jsonb_array_elements_text(tags)), $16 /* actor */
                  FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::integer[],
-                     $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[], $10::text[],
-                     $11::jsonb[])
+                     $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[], $10::jsonb[],
+                     $11::bigint[], $12::text[], $13::text[], $14::text[], $15::jsonb[])
                      AS given (domain_id, slug, target, status, cache_seconds, valid_from,
-                     expires_at, forward_query, fallback, title, tags)
+                     expires_at, forward_query, fallback, rules, max_clicks, title, description,
+                     image, tags)
                  ON CONFLICT (domain_id, slug) DO NOTHING
                  RETURNING *)
-             SELECT made.*, domain.host, 0::bigint AS clicks
+             SELECT made.*, domain.host, 0::bigint AS total, 0::bigint AS people, 0::bigint AS bots
              FROM made JOIN domain ON domain.id = made.domain_id /* insert_links */",
             &[
                 &columns.domains,
@@ -72,7 +75,11 @@ pub async fn insert(
                 &columns.expires_at,
                 &columns.forward_query,
                 &columns.fallbacks,
+                &columns.rules,
+                &columns.max_clicks,
                 &columns.titles,
+                &columns.descriptions,
+                &columns.images,
                 &columns.tags,
                 &actor,
             ],
@@ -91,7 +98,11 @@ struct Columns<'a> {
     expires_at: Vec<Option<jiff::Timestamp>>,
     forward_query: Vec<bool>,
     fallbacks: Vec<Option<&'a str>>,
+    rules: Vec<Option<Json<&'a [Rule]>>>,
+    max_clicks: Vec<Option<i64>>,
     titles: Vec<Option<&'a str>>,
+    descriptions: Vec<Option<&'a str>>,
+    images: Vec<Option<&'a str>>,
     tags: Vec<Json<&'a [String]>>,
 }
 
@@ -107,8 +118,12 @@ impl<'a> Columns<'a> {
             valid_from: behaviours.clone().map(|it| it.valid_from).collect(),
             expires_at: behaviours.clone().map(|it| it.expires_at).collect(),
             forward_query: behaviours.clone().map(|it| it.forward_query).collect(),
-            fallbacks: behaviours.map(|it| it.fallback.as_deref()).collect(),
+            fallbacks: behaviours.clone().map(|it| it.fallback.as_deref()).collect(),
+            rules: behaviours.clone().map(|it| rules_column(&it.rules)).collect(),
+            max_clicks: behaviours.map(|it| it.max_clicks).collect(),
             titles: labels.clone().map(|it| it.title.as_deref()).collect(),
+            descriptions: labels.clone().map(|it| it.description.as_deref()).collect(),
+            images: labels.clone().map(|it| it.image.as_deref()).collect(),
             tags: labels.map(|it| Json(it.tags.as_slice())).collect(),
         }
     }
@@ -116,6 +131,11 @@ impl<'a> Columns<'a> {
 
 fn status_column(status: RedirectStatus) -> i16 {
     i16::try_from(status.code()).expect("a status has three digits")
+}
+
+/// No rules are NULL.
+fn rules_column(rules: &[Rule]) -> Option<Json<&[Rule]>> {
+    (!rules.is_empty()).then_some(Json(rules))
 }
 
 fn cache_column(seconds: Option<u32>) -> Option<i32> {
@@ -127,7 +147,7 @@ pub async fn find(store: &Store, domain: DomainId, slug: &str) -> Result<Option<
     let connection = store.connection().await?;
     let row = connection
         .query_opt(
-            "SELECT link.*, domain.host, coalesce(link_clicks.total, 0) AS clicks
+            "SELECT link.*, domain.host, link_clicks.total, link_clicks.people, link_clicks.bots
              FROM link
              JOIN domain ON domain.id = link.domain_id
              LEFT JOIN link_clicks ON link_clicks.link_id = link.id
@@ -146,10 +166,10 @@ pub async fn find_for_change(
 ) -> Result<Option<Link>, Error> {
     let row = transaction
         .query_opt(
-            "SELECT link.*, domain.host,
-                 coalesce((SELECT total FROM link_clicks WHERE link_id = link.id), 0) AS clicks
+            "SELECT link.*, domain.host, link_clicks.total, link_clicks.people, link_clicks.bots
              FROM link
              JOIN domain ON domain.id = link.domain_id
+             LEFT JOIN link_clicks ON link_clicks.link_id = link.id
              WHERE link.domain_id = $1 /* domain */ AND link.slug = $2 /* slug */
              FOR UPDATE OF link /* find_link_for_change */",
             &[&domain.0, &slug],
@@ -169,6 +189,8 @@ pub async fn update(transaction: &Transaction<'_>, link: &Link) -> Result<Link, 
                  expires_at = $7 /* expires_at */, forward_query = $8 /* forward_query */,
                  fallback = $9 /* fallback */, disabled = $10 /* disabled */,
                  title = $11 /* title */, tags = $12 /* tags */,
+                 rules = $13 /* rules */, max_clicks = $14 /* max_clicks */,
+                 description = $15 /* description */, image = $16 /* image */,
                  version = nextval('link_version'), updated_at = now()
              WHERE domain_id = $1 /* domain */ AND slug = $2 /* slug */
              RETURNING version, updated_at /* update_link */",
@@ -185,6 +207,10 @@ pub async fn update(transaction: &Transaction<'_>, link: &Link) -> Result<Link, 
                 &link.disabled,
                 &link.labels.title,
                 &link.labels.tags,
+                &rules_column(&it.rules),
+                &it.max_clicks,
+                &link.labels.description,
+                &link.labels.image,
             ],
         )
         .await?;
@@ -208,9 +234,10 @@ pub async fn delete(
             "WITH gone AS (
                  DELETE FROM link WHERE domain_id = $1 /* domain */ AND slug = $2 /* slug */
                  RETURNING *)
-             SELECT gone.*, domain.host,
-                 coalesce((SELECT total FROM link_clicks WHERE link_id = gone.id), 0) AS clicks
-             FROM gone JOIN domain ON domain.id = gone.domain_id /* delete_link */",
+             SELECT gone.*, domain.host, link_clicks.total, link_clicks.people, link_clicks.bots
+             FROM gone
+             JOIN domain ON domain.id = gone.domain_id
+             LEFT JOIN link_clicks ON link_clicks.link_id = gone.id /* delete_link */",
             &[&domain.0, &slug],
         )
         .await?;
@@ -259,7 +286,7 @@ pub async fn list(store: &Store, filter: &Filter, limit: u32) -> Result<Vec<Link
     let before = filter.before.map(|link| link.0);
     let rows = connection
         .query(
-            "SELECT link.*, domain.host, coalesce(link_clicks.total, 0) AS clicks
+            "SELECT link.*, domain.host, link_clicks.total, link_clicks.people, link_clicks.bots
              FROM link
              JOIN domain ON domain.id = link.domain_id
              LEFT JOIN link_clicks ON link_clicks.link_id = link.id
@@ -308,6 +335,8 @@ fn read(row: &Row) -> Result<Link, Error> {
         expires_at: row.try_get("expires_at")?,
         forward_query: row.try_get("forward_query")?,
         fallback: row.try_get("fallback")?,
+        max_clicks: row.try_get("max_clicks")?,
+        rules: row.try_get::<_, Option<Json<_>>>("rules")?.map(|Json(it)| it).unwrap_or_default(),
     };
     Ok(Link {
         id: LinkId(row.try_get("id")?),
@@ -317,12 +346,27 @@ fn read(row: &Row) -> Result<Link, Error> {
         version: row.try_get("version")?,
         behaviour,
         disabled: row.try_get("disabled")?,
-        labels: Labels { title: row.try_get("title")?, tags: row.try_get("tags")? },
-        clicks: row.try_get("clicks")?,
+        labels: Labels {
+            title: row.try_get("title")?,
+            description: row.try_get("description")?,
+            image: row.try_get("image")?,
+            tags: row.try_get("tags")?,
+        },
+        counted: Counted {
+            visits: count(row, "total")?,
+            people: count(row, "people")?,
+            bots: count(row, "bots")?,
+        },
+        clicks_used: row.try_get("clicks_used")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
         created_by: row.try_get("created_by")?,
     })
+}
+
+/// A sum of clicks; a link that nobody opened has none.
+fn count(row: &Row, column: &str) -> Result<i64, Error> {
+    Ok(row.try_get::<_, Option<i64>>(column)?.unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 
 use super::{Error, Store, within};
 use crate::clock::UnixMillis;
@@ -35,7 +36,10 @@ pub async fn find_redirects(
                 "/* find_redirects */
                  SELECT link.domain_id, link.slug, link.id, link.version, link.status,
                         link.cache_seconds, link.valid_from, link.expires_at, link.forward_query,
-                        link.disabled, link.fallback, link.target
+                        link.disabled, link.fallback, link.rules,
+                        link.max_clicks IS NOT NULL AS limited,
+                        num_nonnulls(link.title, link.description, link.image) > 0 AS preview,
+                        link.target
                  FROM unnest($1::integer[] /* domains */, $2::text[] /* slugs */)
                       AS wanted (domain_id, slug),
                       -- One index look-up for each: a plain join is read as a scan of the whole
@@ -56,6 +60,107 @@ pub async fn find_redirects(
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 
+/// What PostgreSQL grants of a link that can be opened only so often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// So many of those who asked may open it.
+    pub granted: i64,
+    /// So many clicks were left before.
+    pub left_before: i64,
+}
+
+/// Uses up to `wanted` clicks of a limited link up, as far as there are any; with none wanted it only
+/// looks. `None`: there is no such link in this version, or it has no limit.
+pub async fn take_clicks(
+    store: &Store,
+    key: &LinkKey,
+    (link, version): (LinkId, u64),
+    wanted: i64,
+) -> Result<Option<Granted>, Error> {
+    let Some((domain, slug)) = key.parts() else { return Ok(None) };
+    let version = i64::try_from(version).unwrap_or(i64::MAX);
+    let connection = store.reader().await?;
+    let row = within(store.read_budget(), connection, async |connection| {
+        // The row is locked in its latest version before anything is decided; the rest is one
+        // conditional change of that version.
+        let statement = connection
+            .prepare_cached(
+                "/* take_clicks */
+                 WITH before AS MATERIALIZED (
+                     SELECT domain_id, slug, clicks_used,
+                            greatest(0, max_clicks - clicks_used) AS left_before
+                     FROM link
+                     WHERE domain_id = $1 /* domain */ AND slug = $2 /* slug */
+                       AND id = $3 /* link */ AND version = $4 /* version */
+                       AND max_clicks IS NOT NULL
+                     FOR NO KEY UPDATE
+                 ),
+                 taken AS (
+                     UPDATE link
+                     SET clicks_used = before.clicks_used
+                                     + least($5::bigint /* wanted */, before.left_before)
+                     FROM before
+                     WHERE link.domain_id = before.domain_id AND link.slug = before.slug
+                       AND least($5, before.left_before) > 0
+                     RETURNING link.clicks_used - before.clicks_used AS granted
+                 )
+                 SELECT left_before, coalesce((SELECT granted FROM taken), 0) AS granted
+                 FROM before",
+            )
+            .await?;
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&domain.0, &slug, &link.0, &version, &wanted];
+        connection.query_opt(&statement, &parameters).await
+    })
+    .await?;
+    row.map(|row| {
+        Ok(Granted { granted: row.try_get("granted")?, left_before: row.try_get("left_before")? })
+    })
+    .transpose()
+}
+
+/// What programs that render previews are shown of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Its name.
+    pub title: Option<String>,
+    /// What is behind it.
+    pub description: Option<String>,
+    /// The URL of a picture.
+    pub image: Option<String>,
+}
+
+/// What there is to show of a link in this version.
+pub async fn find_preview(
+    store: &Store,
+    key: &LinkKey,
+    version: u64,
+) -> Result<Option<Preview>, Error> {
+    let Some((domain, slug)) = key.parts() else { return Ok(None) };
+    let version = i64::try_from(version).unwrap_or(i64::MAX);
+    let connection = store.reader().await?;
+    let row = within(store.read_budget(), connection, async |connection| {
+        let statement = connection
+            .prepare_cached(
+                "/* find_preview */
+                 SELECT title, description, image FROM link
+                 WHERE domain_id = $1 /* domain */ AND slug = $2 /* slug */
+                   AND version = $3 /* version */",
+            )
+            .await?;
+        connection.query_opt(&statement, &[&domain.0, &slug, &version]).await
+    })
+    .await?;
+    row.map(|row| {
+        Ok(Preview {
+            title: row.try_get("title")?,
+            description: row.try_get("description")?,
+            image: row.try_get("image")?,
+        })
+    })
+    .transpose()
+}
+
 /// Changes that wait in the outbox, the latest first, at most `limit`.
 pub async fn pending_changes(store: &Store, limit: i64) -> Result<Vec<Change>, Error> {
     let connection = store.connection().await?;
@@ -66,6 +171,8 @@ pub async fn pending_changes(store: &Store, limit: i64) -> Result<Vec<Change>, E
                  SELECT outbox.domain_id, outbox.slug, outbox.version AS queued_version,
                         link.id, link.version, link.status, link.cache_seconds, link.valid_from,
                         link.expires_at, link.forward_query, link.disabled, link.fallback,
+                        link.rules, link.max_clicks IS NOT NULL AS limited,
+                        num_nonnulls(link.title, link.description, link.image) > 0 AS preview,
                         link.target
                  FROM link_outbox AS outbox
                  LEFT JOIN link USING (domain_id, slug)
@@ -213,6 +320,9 @@ fn redirect_of(row: &Row) -> Result<Redirect, Error> {
         forward_query: row.try_get("forward_query")?,
         disabled: row.try_get("disabled")?,
         fallback: row.try_get::<_, Option<String>>("fallback")?.map(String::into_boxed_str),
+        limited: row.try_get("limited")?,
+        preview: row.try_get("preview")?,
+        rules: row.try_get::<_, Option<Json<_>>>("rules")?.map(|Json(it)| it).unwrap_or_default(),
         target: row.try_get::<_, String>("target")?.into_boxed_str(),
     })
 }

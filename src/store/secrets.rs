@@ -5,6 +5,9 @@ use super::{Error, Store};
 /// The key of the slug permutation.
 pub const SLUG_PERMUTATION: &str = "slug_permutation";
 
+/// The key by which visitors are divided between the targets of a link.
+pub const VISITOR_SPLIT: &str = "visitor_split";
+
 /// The secret called `name`; it becomes `candidate`, fresh random bytes, if there is none yet. Of two
 /// processes that make it at the same time, both get the first one's.
 pub async fn get_or_make(

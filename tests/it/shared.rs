@@ -43,6 +43,9 @@ fn link(version: u64, target: &str) -> Redirect {
         forward_query: false,
         disabled: false,
         fallback: None,
+        limited: false,
+        preview: false,
+        rules: Vec::new(),
         target: target.into(),
     }
 }

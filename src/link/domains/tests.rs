@@ -8,7 +8,7 @@ fn rules() -> Rules {
     let url = Url::parse("https://go.example/").expect("a URL");
     let schemes = ["http".to_owned(), "https".to_owned()];
     let blocked = ["bad.example".to_owned()];
-    Rules::new(false, TargetRules::new(&schemes, &[], &blocked, &url), &url)
+    Rules::new(false, TargetRules::new(&schemes, &[], &blocked, &url), &url, true)
 }
 
 fn domain(id: i32, host: Option<&str>) -> Domain {

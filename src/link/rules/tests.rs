@@ -5,7 +5,7 @@ use crate::link::{DomainId, LinkId};
 fn rules() -> Rules {
     let url = Url::parse("https://go.example/").expect("a URL");
     let schemes = ["http".to_owned(), "https".to_owned()];
-    Rules::new(false, TargetRules::new(&schemes, &[], &[], &url), &url)
+    Rules::new(false, TargetRules::new(&schemes, &[], &[], &url), &url, false)
 }
 
 fn domains() -> Vec<Domain> {
@@ -152,8 +152,13 @@ fn link() -> Link {
         version: 1,
         behaviour: draft.behaviour,
         disabled: false,
-        labels: Labels { title: text("a title"), tags: vec!["tag".to_owned()] },
-        clicks: 0,
+        labels: Labels {
+            title: text("a title"),
+            tags: vec!["tag".to_owned()],
+            ..Labels::default()
+        },
+        counted: crate::link::model::Counted::default(),
+        clicks_used: 0,
         created_at: now(),
         updated_at: now(),
         created_by: "somebody".to_owned(),
@@ -162,7 +167,7 @@ fn link() -> Link {
 
 fn edit(json: &str) -> Result<Link, Vec<(String, Reason)>> {
     let edit: LinkEdit = serde_json::from_str(json).expect("an edit");
-    rules().judge_edit(&link(), &edit, &domains()).map_err(pairs)
+    rules().judge_edit(&link(), &edit, &domains(), now()).map_err(pairs)
 }
 
 #[test]

@@ -39,7 +39,8 @@ fn lock(draft: &Draft) -> i32 {
 }
 
 /// For each draft the oldest link in its domain, not switched off, that does the same, and has its
-/// slug if it has one. Titles and tags may differ.
+/// slug if it has one. Title, description, picture and tags may differ. A link that can be opened only
+/// so often does the same only as long as nobody has opened it.
 pub async fn find_alike(
     transaction: &Transaction<'_>,
     drafts: &[&Draft],
@@ -48,12 +49,13 @@ pub async fn find_alike(
     let slugs: Vec<Option<&str>> = drafts.iter().map(|draft| draft.slug.as_deref()).collect();
     let rows = transaction
         .query(
-            "SELECT given.place, alike.*, domain.host,
-                 coalesce(link_clicks.total, 0) AS clicks
+            "SELECT given.place, alike.*, domain.host, link_clicks.total, link_clicks.people,
+                 link_clicks.bots
              FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::integer[],
-                 $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[]) WITH ORDINALITY
+                 $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[], $10::jsonb[],
+                 $11::bigint[]) WITH ORDINALITY
                  AS given (domain_id, slug, target, status, cache_seconds, valid_from, expires_at,
-                 forward_query, fallback, place)
+                 forward_query, fallback, rules, max_clicks, place)
              CROSS JOIN LATERAL (
                  -- OFFSET 0 keeps the planner from walking all links by id until one fits.
                  SELECT * FROM (SELECT * FROM link WHERE link.target = given.target OFFSET 0) AS link
@@ -65,6 +67,9 @@ pub async fn find_alike(
                    AND link.expires_at IS NOT DISTINCT FROM given.expires_at
                    AND link.forward_query = given.forward_query
                    AND link.fallback IS NOT DISTINCT FROM given.fallback
+                   AND link.rules IS NOT DISTINCT FROM given.rules
+                   AND link.max_clicks IS NOT DISTINCT FROM given.max_clicks
+                   AND (link.max_clicks IS NULL OR link.clicks_used = 0)
                    AND NOT link.disabled
                  ORDER BY link.id LIMIT 1) AS alike
              JOIN domain ON domain.id = alike.domain_id
@@ -79,6 +84,8 @@ pub async fn find_alike(
                 &columns.expires_at,
                 &columns.forward_query,
                 &columns.fallbacks,
+                &columns.rules,
+                &columns.max_clicks,
             ],
         )
         .await?;

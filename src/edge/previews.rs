@@ -1,0 +1,188 @@
+//! Pages about a link: for programs that render previews, and for people who want to know where a
+//! link leads before they go there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::json;
+
+use super::pages::{STYLE, wants_json};
+use super::redirect::Answer;
+use crate::clock::UnixMillis;
+use crate::store::redirects::Preview;
+
+/// What the pages about links look like, beside what all pages have in common.
+const LOOK_STYLE: &str = "main{width:100%;box-sizing:border-box}\
+    .url{font-weight:600;overflow-wrap:anywhere;color:inherit;margin:0 0 1.25rem}\
+    .target{display:block;padding:.875rem 1rem;margin:0 0 1.25rem;border:1px solid #d9d5ca;\
+    border-radius:.5rem;background:#fff;color:#1d2433;overflow-wrap:anywhere;\
+    font:1rem/1.45 ui-monospace,SFMono-Regular,Menlo,monospace;text-decoration:none}\
+    .go{display:inline-block;padding:.625rem 1.25rem;border-radius:.5rem;background:#b8481a;\
+    color:#fff;text-decoration:none;font-weight:600}\
+    ul{margin:0 0 1.25rem;padding-left:1.125rem;color:#4a5265}li{margin:.25rem 0}\
+    @media (prefers-color-scheme:dark){.target{background:#1d2230;border-color:#343b4d;\
+    color:#f0eee8}ul{color:#a9b0c0}}";
+
+/// The page for a program that renders previews. `target` is left out when nobody may see it.
+pub fn open_graph(short_url: &str, target: Option<&str>, shown: &Preview) -> Answer {
+    let title = shown.title.as_deref().unwrap_or(short_url);
+    let card = if shown.image.is_some() { "summary_large_image" } else { "summary" };
+    let page = document(
+        title,
+        &html! {
+            meta property="og:type" content="website";
+            meta property="og:title" content=(title);
+            meta property="og:url" content=(short_url);
+            @if let Some(description) = &shown.description {
+                meta property="og:description" content=(description);
+                meta name="description" content=(description);
+            }
+            @if let Some(image) = &shown.image { meta property="og:image" content=(image); }
+            meta name="twitter:card" content=(card);
+        },
+        &html! {
+            h1 { (title) }
+            @if let Some(description) = &shown.description { p { (description) } }
+            // For a person who gets here although this page is for programs.
+            p { a.go href=(target.unwrap_or(short_url)) rel="noreferrer nofollow" { "Continue" } }
+        },
+    );
+    let mut response = html_answer(page);
+    // A cache in between must not show this page to people.
+    response.headers_mut().insert(VARY, HeaderValue::from_static("User-Agent"));
+    response
+}
+
+/// What there is to see of a link without opening it.
+pub struct Look {
+    /// The link.
+    pub short_url: String,
+    /// Where whoever asks would be led.
+    pub target: String,
+    /// What that depends on, in words; nothing: it is the same for everybody.
+    pub depends_on: Vec<&'static str>,
+    /// Whether it can be opened only so often.
+    pub limited: bool,
+    /// Until when it works.
+    pub expires_at: Option<UnixMillis>,
+    /// What its owner says of it.
+    pub preview: Option<Arc<Preview>>,
+}
+
+impl Look {
+    /// The page, as HTML or, when the caller prefers it, as JSON.
+    pub fn answer(&self, headers: &HeaderMap) -> Answer {
+        if wants_json(headers) {
+            let mut response = answer_with(self.json().to_string() + "\n", "application/json");
+            response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+            return response;
+        }
+        html_answer(self.html())
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let preview = self.preview.as_deref();
+        json!({
+            "short_url": self.short_url,
+            "target": self.target,
+            "depends_on": self.depends_on,
+            "limited": self.limited,
+            "expires_at": self.expires_at.map(written),
+            "title": preview.and_then(|preview| preview.title.as_deref()),
+            "description": preview.and_then(|preview| preview.description.as_deref()),
+        })
+    }
+
+    fn html(&self) -> Markup {
+        let preview = self.preview.as_deref().cloned().unwrap_or_default();
+        document(
+            "Where this link leads",
+            &html! { meta name="referrer" content="no-referrer"; },
+            &html! {
+                h1 { "Where this link leads" }
+                p.url { (self.short_url) }
+                a.target href=(self.target) rel="noreferrer nofollow" { (self.target) }
+                @if preview.title.is_some() || preview.description.is_some() {
+                    p {
+                        @if let Some(title) = &preview.title { strong { (title) } " " }
+                        @if let Some(description) = &preview.description { (description) }
+                    }
+                    br;
+                }
+                @if !self.depends_on.is_empty() || self.limited || self.expires_at.is_some() {
+                    ul {
+                        @if !self.depends_on.is_empty() {
+                            li {
+                                "Others may be led elsewhere: it depends on "
+                                (listed(&self.depends_on)) "."
+                            }
+                        }
+                        @if self.limited { li { "It can be opened only a limited number of times." } }
+                        @if let Some(at) = self.expires_at { li { "It works until " (written(at)) "." } }
+                    }
+                }
+                a.go href=(self.target) rel="noreferrer nofollow" { "Go there" }
+            },
+        )
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// A moment as people and programs can read it.
+fn written(at: UnixMillis) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).map(|at| at.to_string()).unwrap_or_default()
+}
+
+fn document(title: &str, head: &Markup, main: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="robots" content="noindex";
+                title { (title) }
+                (head)
+                style { (PreEscaped(STYLE)) (PreEscaped(LOOK_STYLE)) }
+            }
+            body { main { (main) } }
+        }
+    }
+}
+
+fn html_answer(page: Markup) -> Answer {
+    answer_with(page.into_string(), "text/html; charset=utf-8")
+}
+
+fn answer_with(body: String, content_type: &'static str) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let headers: [(HeaderName, &'static str); 4] = [
+        (CONTENT_TYPE, content_type),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (CACHE_CONTROL, "no-store"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
