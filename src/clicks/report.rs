@@ -211,7 +211,9 @@ impl Reports {
         limit: u32,
     ) -> Result<VisitPage, Error> {
         let given = |parameter, text: Option<&str>| text.map(|text| moment(parameter, text));
-        let to = given("to", to).transpose()?.unwrap_or(Timestamp::MAX);
+        // Another instance's clock may be ahead.
+        let tomorrow = timestamp(self.clock.now().after(std::time::Duration::from_hours(24)));
+        let to = given("to", to).transpose()?.unwrap_or(tomorrow);
         let from = given("from", from).transpose()?.unwrap_or(Timestamp::UNIX_EPOCH);
         if from >= to {
             return Err(Error::Refused(Refused {
