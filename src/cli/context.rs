@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Error;
 use crate::app;
+use crate::clicks::report::Reports;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::link::domains::service::DomainService;
@@ -52,6 +53,11 @@ impl Context {
     /// The hosts under which links are found.
     pub(crate) fn domains(&self) -> DomainService {
         DomainService::new(self.store.clone(), &self.config)
+    }
+
+    /// What was counted.
+    pub(crate) fn reports(&self) -> Reports {
+        Reports::new(self.store.clone(), self.clock.clone(), self.config.clicks.retention)
     }
 
     /// Records in the audit what the user of this command did.

@@ -10,6 +10,7 @@ use crate::link::model::Link;
 use crate::link::request::{LinkEdit, NewLink, NewRule};
 use crate::link::service::{self, ListRequest};
 
+mod clicks;
 mod qr;
 mod rule;
 
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     },
     /// Draw a link's short URL as a QR code
     Qr(qr::Qr),
+    /// Report how often a link was opened
+    Clicks(clicks::Clicks),
     /// List links, newest first
     List(List),
     /// Edit a link
@@ -204,6 +207,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Error
         Command::Get { place, json } => {
             let link = links.get(place.domain.as_deref(), &place.slug).await.map_err(explain)?;
             show(&view(link), json)
+        }
+        Command::Clicks(clicks) => {
+            let (domain, slug) = (clicks.place.domain.as_deref(), &clicks.place.slug);
+            let link = links.get(domain, slug).await.map_err(explain)?;
+            clicks.report(context, link.id).await
         }
         Command::Qr(qr) => {
             let (domain, slug) = (qr.place.domain.as_deref(), &qr.place.slug);

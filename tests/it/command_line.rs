@@ -1,6 +1,8 @@
 //! The command line does what the API does.
 
-use crate::support::{TestDatabase, Waypost, get};
+use std::time::Duration;
+
+use crate::support::{TestDatabase, Waypost, eventually, get};
 
 /// Runs a command on a database: whether it succeeded, and what it printed.
 async fn run(database: &TestDatabase, arguments: &[&str]) -> (bool, String) {
@@ -223,4 +225,34 @@ async fn the_default_domain_can_fold_once_no_slug_has_capitals() {
     .await;
     let answer = get(waypost.edge(), "/SUMMER", &[]).await;
     assert_eq!(answer.header("location"), "https://example.com/");
+}
+
+#[tokio::test]
+async fn clicks_are_reported() {
+    let database = TestDatabase::new().await;
+    let (good, _) =
+        run(&database, &["link", "create", "https://example.com", "--slug", "one"]).await;
+    assert!(good);
+    let (good, none) = run(&database, &["link", "clicks", "one"]).await;
+    assert!(good && none.contains("clicks      bots  prefetches  day"), "{none}");
+    let waypost = Waypost::start(&[
+        ("DATABASE_URL", &database.url()),
+        ("WAYPOST_CLICKS__ROLL_UP_MILLISECONDS", "50"),
+    ])
+    .await;
+    let browser = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    for agent in [browser, browser, "curl/8.0"] {
+        get(waypost.edge(), "/one", &[("user-agent", agent)]).await;
+    }
+    let report = eventually("the clicks are rolled up", Duration::from_secs(30), async || {
+        let by = ["link", "clicks", "one", "--by", "browser"];
+        let (good, report) = run(&database, &by).await;
+        (good && report.contains("         2         1           0  from")).then_some(report)
+    })
+    .await;
+    assert!(report.contains("         2         0           0  firefox"), "{report}");
+    assert!(report.contains("         0         1           0  other"), "{report}");
+    let upside_down = ["link", "clicks", "one", "--from", "2030-02-01", "--to", "2030-01-01"];
+    let refused = (false, "waypost: --from must be before 'to'".to_owned());
+    assert_eq!(run(&database, &upside_down).await, refused);
 }
