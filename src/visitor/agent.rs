@@ -36,7 +36,7 @@ pub enum Browser {
     MiBrowser,
     /// The browser on Huawei's phones.
     HuaweiBrowser,
-    /// The page is shown inside an app: Facebook, Instagram, TikTok, WeChat, Line and the like.
+    /// The page is shown inside an app, Facebook's or Instagram's for example.
     InApp,
     /// None of those that are told apart, or no browser at all.
     Other,
@@ -377,7 +377,9 @@ mod tests {
 
     #[test]
     fn who_names_no_engine_is_no_browser() {
-        for text in ["", " ", "-", "1.0", "0", "()", "Mozilla/5.0", "Mozilla", "\u{1f980}", "a", "null"] {
+        for text in
+            ["", " ", "-", "1.0", "0", "()", "Mozilla/5.0", "Mozilla", "\u{1f980}", "a", "null"]
+        {
             assert_eq!(Agent::of(text.as_bytes()), Agent::program(Kind::Bot), "{text:?}");
         }
         assert_eq!(Agent::of(b"Mozilla/5.0 (Windows NT 10.0; Win64; x64)").kind, Kind::Bot);

@@ -20,6 +20,10 @@ pub fn host(referrer: &[u8]) -> Option<&str> {
     let rest = rest.strip_prefix(b"://")?;
     let end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
     let authority = rest.split(end).next()?;
+    // Some readers of addresses take it for a slash: then the host would be another one.
+    if authority.contains(&b'\\') {
+        return None;
+    }
     if scheme.eq_ignore_ascii_case(b"android-app") {
         return name(authority);
     }

@@ -50,8 +50,8 @@ pub(super) enum Place {
 /// A line of the table.
 pub(super) type Line = (Meaning, Place, &'static [&'static str]);
 
-/// Words that end like a sign and mean something else: CUBOT makes phones, and CamScan is no scan
-/// of ours.
+/// Words that end like a sign and mean something else: CUBOT makes phones, and `CamScanner`
+/// is an app for paper.
 pub(super) const INNOCENT: &[&str] = &["cubot", "camscan", "camscanner"];
 
 /// The table.
@@ -109,7 +109,7 @@ pub(super) const TABLE: &[Line] = &[
 ];
 
 /// Networks and messengers. That of iMessage names two others: `facebookexternalhit Twitterbot`;
-/// Signal's and Threads' say that they are WhatsApp's and Facebook's.
+/// Signal's says `WhatsApp/2`, and that of Threads says that it is Facebook's.
 const NETWORKS: &[&str] = &[
     "facebookexternalhit",
     "Facebot",
@@ -271,13 +271,36 @@ const LIBRARIES: &[&str] = &[
 ];
 
 const TELEVISIONS: &[&str] = &[
-    "SMART-TV", "SmartTV", "HbbTV", "Web0S", "NetCast", "AppleTV", "Apple TV", "GoogleTV",
-    "Android TV", "BRAVIA", "; AFT", "CrKey", "Roku", "VIDAA", "Viera",
+    "SMART-TV",
+    "SmartTV",
+    "HbbTV",
+    "Web0S",
+    "NetCast",
+    "AppleTV",
+    "Apple TV",
+    "GoogleTV",
+    "Android TV",
+    "BRAVIA",
+    "; AFT",
+    "CrKey",
+    "Roku",
+    "VIDAA",
+    "Viera",
 ];
 
 const OLD_PHONES: &[&str] = &[
-    "MIDP", "J2ME", "Symbian", "Series60", "Series40", "BlackBerry", "BB10", "PlayBook", "Bada/",
-    "Sailfish", "webOS/", "hpwOS",
+    "MIDP",
+    "J2ME",
+    "Symbian",
+    "Series60",
+    "Series40",
+    "BlackBerry",
+    "BB10",
+    "PlayBook",
+    "Bada/",
+    "Sailfish",
+    "webOS/",
+    "hpwOS",
 ];
 
 /// Apps in which a person looks at a page without leaving them.
