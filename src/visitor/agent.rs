@@ -1,41 +1,44 @@
-//! What a `User-Agent` says: a person's browser or a program, and which; on which device.
+//! What a `User-Agent` says: which device, which browser, which kind of program.
 //!
-//! One pass over the text finds all the words of a table that stand in it; what they mean together is
-//! decided afterwards. Whatever does not begin as browsers begin is a program.
+//! Texts are read by a table of signs in one pass, and never trusted: who lies is counted as what
+//! the lie says.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, Match};
 
+use self::signs::{INNOCENT, Meaning, Place, System, TABLE};
 use super::{Device, Kind};
 
-/// The browser, coarsely: brands, not versions.
+mod signs;
+
+/// The browser, coarsely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Browser {
-    /// Chrome, and those that do not say what else they are.
+    /// Chrome, and what does not tell itself apart from it.
     Chrome,
-    /// Safari.
+    /// Safari, on Apple's systems.
     Safari,
     /// Firefox.
     Firefox,
-    /// Edge.
+    /// Edge, the old and the new.
     Edge,
-    /// Opera and Opera Mini.
+    /// Opera, with Opera Mini and Opera GX.
     Opera,
     /// Samsung Internet.
     SamsungInternet,
     /// UC Browser.
     UcBrowser,
-    /// The browser of Yandex.
+    /// Yandex Browser.
     Yandex,
-    /// The browser of Xiaomi.
+    /// The browser on Xiaomi's phones.
     MiBrowser,
-    /// The browser of Huawei.
+    /// The browser on Huawei's phones.
     HuaweiBrowser,
-    /// A page within another app: Facebook, Instagram and the like.
+    /// The page is shown inside an app, Facebook's or Instagram's for example.
     InApp,
-    /// None of these, or no browser at all.
+    /// None of those that are told apart, or no browser at all.
     Other,
 }
 
@@ -81,404 +84,393 @@ pub struct Agent {
     /// [`Kind::Person`], [`Kind::Bot`] or [`Kind::Preview`]; never [`Kind::Prefetch`], which is no
     /// matter of the agent.
     pub kind: Kind,
-    /// The device; of programs it is not known.
+    /// The device; unknown for programs, whatever device they pretend to be.
     pub device: Device,
-    /// The browser; of programs, none.
+    /// The browser; [`Browser::Other`] for programs.
     pub browser: Browser,
 }
 
-// What a word means. A text has the meanings of all words in it.
-const PREVIEW: u64 = 1;
-const BOT: u64 = 1 << 1;
-/// Only where it ends a word: `Googlebot/2.1`, but not `botany`, and not the phones called CUBOT.
-const BOT_AT_AN_END: u64 = 1 << 2;
-const IOS: u64 = 1 << 3;
-const ANDROID: u64 = 1 << 4;
-const OTHER_MOBILE: u64 = 1 << 5;
-/// A mobile thing whatever else it claims to be.
-const SURELY_OTHER_MOBILE: u64 = 1 << 6;
-const TELEVISION: u64 = 1 << 7;
-const DESKTOP: u64 = 1 << 8;
-const IN_APP: u64 = 1 << 9;
-const EDGE: u64 = 1 << 10;
-const OPERA: u64 = 1 << 11;
-const SAMSUNG: u64 = 1 << 12;
-const UC: u64 = 1 << 13;
-const YANDEX: u64 = 1 << 14;
-const MI: u64 = 1 << 15;
-const HUAWEI: u64 = 1 << 16;
-const FIREFOX: u64 = 1 << 17;
-const CHROME: u64 = 1 << 18;
-const SAFARI: u64 = 1 << 19;
-const TIZEN: u64 = 1 << 20;
-/// A preview, unless the text begins like a browser: then somebody reads within the app.
-const PREVIEW_ALONE: u64 = 1 << 21;
+impl Agent {
+    /// Reads a `User-Agent`, empty if there was none.
+    ///
+    /// A person's browser names its engine and calls itself nothing that programs call themselves;
+    /// everything else is a program.
+    pub fn of(text: &[u8]) -> Self {
+        let found = Found::in_text(text);
+        if found.preview {
+            return Self::program(Kind::Preview);
+        }
+        if found.bot || !found.engine {
+            return Self::program(Kind::Bot);
+        }
+        let system = found.system.map(|(_, system)| system);
+        Self {
+            kind: Kind::Person,
+            device: device(system),
+            browser: browser(system, found.browser.map(|(_, browser)| browser)),
+        }
+    }
 
-/// The words, in small letters, and what they mean.
-const WORDS: &[(&str, u64)] = &[
-    // Programs that fetch a link in order to show in a conversation what is behind it.
-    ("facebookexternalhit", PREVIEW),
-    ("facebot", PREVIEW),
-    ("twitterbot", PREVIEW),
-    ("whatsapp/", PREVIEW),
-    ("telegrambot", PREVIEW),
-    ("slackbot", PREVIEW),
-    ("slack-imgproxy", PREVIEW),
-    ("discordbot", PREVIEW),
-    ("linkedinbot", PREVIEW),
-    ("skypeuripreview", PREVIEW),
-    ("microsoftpreview", PREVIEW),
-    ("teamsbot", PREVIEW),
-    ("line-poker", PREVIEW),
-    ("vkshare", PREVIEW),
-    ("pinterest/0.", PREVIEW),
-    ("redditbot", PREVIEW),
-    ("snap url preview", PREVIEW),
-    ("iframely", PREVIEW),
-    ("embedly", PREVIEW),
-    ("kakaotalk-scrap", PREVIEW),
-    ("zalo", PREVIEW_ALONE),
-    ("mastodon/", PREVIEW),
-    ("pleroma", PREVIEW),
-    ("misskey", PREVIEW),
-    ("bluesky cardyb", PREVIEW),
-    ("google-pagerenderer", PREVIEW),
-    ("google-extended-preview", PREVIEW),
-    ("zoom.chatpreview", PREVIEW),
-    ("notionembedder", PREVIEW),
-    ("synapse", PREVIEW),
-    ("mattermost-bot", PREVIEW),
-    ("rocket.chat", PREVIEW),
-    ("zulip", PREVIEW),
-    ("flipboardproxy", PREVIEW),
-    ("tumblr/", PREVIEW_ALONE),
-    ("viber", PREVIEW_ALONE),
-    ("urlpreview", PREVIEW),
-    ("linkpreview", PREVIEW),
-    ("link preview", PREVIEW),
-    // Programs that call themselves what they are. Whatever does not begin like a browser is one as
-    // well, so most libraries need no word here.
-    ("bot", BOT_AT_AN_END),
-    ("crawl", BOT),
-    ("spider", BOT),
-    ("slurp", BOT),
-    ("scraper", BOT),
-    ("scanner", BOT),
-    ("fetcher", BOT),
-    ("archiver", BOT),
-    ("validator", BOT),
-    ("linkcheck", BOT),
-    ("monitoring", BOT),
-    ("+http", BOT),
-    ("mediapartners-google", BOT),
-    ("google-inspectiontool", BOT),
-    ("google-read-aloud", BOT),
-    ("googleother", BOT),
-    ("googleimageproxy", BOT),
-    ("google-safety", BOT),
-    ("google favicon", BOT),
-    ("google web preview", BOT),
-    ("bingpreview", BOT),
-    ("chatgpt-user", BOT),
-    ("claude-user", BOT),
-    ("perplexity-user", BOT),
-    ("meta-external", BOT),
-    ("mistralai-user", BOT),
-    ("duckassist", BOT),
-    ("ia_archiver", BOT),
-    ("archive.org", BOT),
-    ("headlesschrome", BOT),
-    ("phantomjs", BOT),
-    ("lighthouse", BOT),
-    ("pagespeed", BOT),
-    ("gtmetrix", BOT),
-    ("puppeteer", BOT),
-    ("playwright", BOT),
-    ("selenium", BOT),
-    ("cypress/", BOT),
-    ("prerender", BOT),
-    ("pingdom", BOT),
-    ("statuscake", BOT),
-    ("site24x7", BOT),
-    ("datadog", BOT),
-    ("newrelic", BOT),
-    ("catchpoint", BOT),
-    ("dynatrace", BOT),
-    ("barracuda", BOT),
-    ("mimecast", BOT),
-    ("proofpoint", BOT),
-    ("virustotal", BOT),
-    ("urlscan", BOT),
-    ("netcraft", BOT),
-    ("censys", BOT),
-    ("nmap", BOT),
-    ("zgrab", BOT),
-    ("nuclei", BOT),
-    ("windowspowershell", BOT),
-    ("feedly", BOT),
-    ("feedfetcher", BOT),
-    // Devices.
-    ("iphone", IOS),
-    ("ipad", IOS),
-    ("ipod", IOS),
-    ("android", ANDROID),
-    ("windows phone", SURELY_OTHER_MOBILE),
-    ("iemobile", SURELY_OTHER_MOBILE),
-    ("kaios", SURELY_OTHER_MOBILE),
-    ("openharmony", SURELY_OTHER_MOBILE),
-    ("blackberry", OTHER_MOBILE),
-    ("bb10", OTHER_MOBILE),
-    ("symbian", OTHER_MOBILE),
-    ("series60", OTHER_MOBILE),
-    ("series40", OTHER_MOBILE),
-    ("nokia", OTHER_MOBILE),
-    ("j2me", OTHER_MOBILE),
-    ("midp", OTHER_MOBILE),
-    ("opera mini", OTHER_MOBILE),
-    ("opera mobi", OTHER_MOBILE),
-    ("mobile", OTHER_MOBILE),
-    ("tizen", TIZEN),
-    ("smart-tv", TELEVISION),
-    ("smarttv", TELEVISION),
-    ("web0s", TELEVISION),
-    ("hbbtv", TELEVISION),
-    ("netcast", TELEVISION),
-    ("viera", TELEVISION),
-    ("roku", TELEVISION),
-    ("apple tv", TELEVISION),
-    ("appletv", TELEVISION),
-    ("crkey", TELEVISION),
-    ("playstation", TELEVISION),
-    ("nintendo", TELEVISION),
-    ("xbox", TELEVISION),
-    ("windows nt", DESKTOP),
-    ("macintosh", DESKTOP),
-    ("x11;", DESKTOP),
-    ("cros ", DESKTOP),
-    ("linux x86_64", DESKTOP),
-    // Browsers.
-    ("fban/", IN_APP),
-    ("fbav/", IN_APP),
-    ("fb_iab", IN_APP),
-    ("instagram", IN_APP),
-    ("threads ", IN_APP),
-    ("musical_ly", IN_APP),
-    ("bytedancewebview", IN_APP),
-    ("bytelocale", IN_APP),
-    ("tiktok", IN_APP),
-    ("micromessenger", IN_APP),
-    (" line/", IN_APP),
-    ("snapchat", IN_APP),
-    ("[pinterest/", IN_APP),
-    ("linkedinapp", IN_APP),
-    ("twitter for", IN_APP),
-    ("kakaotalk ", IN_APP),
-    (" gsa/", IN_APP),
-    ("; wv)", IN_APP),
-    ("edg/", EDGE),
-    ("edga/", EDGE),
-    ("edgios/", EDGE),
-    ("edge/", EDGE),
-    ("opr/", OPERA),
-    ("opios/", OPERA),
-    ("opt/", OPERA),
-    ("opera", OPERA),
-    ("samsungbrowser", SAMSUNG),
-    ("ucbrowser", UC),
-    ("ucweb", UC),
-    ("yabrowser", YANDEX),
-    ("miuibrowser", MI),
-    ("huaweibrowser", HUAWEI),
-    ("firefox/", FIREFOX),
-    ("fxios/", FIREFOX),
-    ("focus/", FIREFOX),
-    ("crios/", CHROME),
-    ("chrome/", CHROME),
-    ("chromium/", CHROME),
-    ("safari/", SAFARI),
-    ("applewebkit/", SAFARI),
-];
+    fn program(kind: Kind) -> Self {
+        Self { kind, device: Device::Unknown, browser: Browser::Other }
+    }
+}
 
-/// How the `User-Agent`s of browsers begin, in small letters; and of old telephones.
-const BEGINNINGS: &[&str] = &["mozilla/", "opera/", "ucweb/", "nokia", "blackberry", "samsung-"];
+fn device(system: Option<System>) -> Device {
+    match system {
+        Some(System::Ios) => Device::Ios,
+        Some(System::Android) => Device::Android,
+        Some(System::OtherMobile) => Device::OtherMobile,
+        Some(System::Mac | System::OtherDesktop) => Device::Desktop,
+        Some(System::Appliance) | None => Device::Unknown,
+    }
+}
 
-static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    AhoCorasick::builder()
+/// The browser that a text names, on this system. On Apple's systems an app that shows a page says
+/// nothing; elsewhere `Safari` is said by all that use its engine.
+fn browser(system: Option<System>, named: Option<Browser>) -> Browser {
+    let apple = matches!(system, Some(System::Ios | System::Mac));
+    match named {
+        Some(Browser::Safari) if !apple => Browser::Other,
+        Some(browser) => browser,
+        None if apple => Browser::InApp,
+        None => Browser::Other,
+    }
+}
+
+/// The signs, ready to be looked for all at once.
+struct Reader {
+    automaton: AhoCorasick,
+    /// For each text of the automaton the number of its line, what it means, and its place.
+    signs: Vec<(usize, Meaning, Place)>,
+}
+
+static READER: LazyLock<Reader> = LazyLock::new(|| {
+    let lines = TABLE.iter().enumerate();
+    let (texts, signs): (Vec<&str>, Vec<_>) = lines
+        .flat_map(|(line, &(meaning, place, texts))| {
+            texts.iter().map(move |text| (*text, (line, meaning, place)))
+        })
+        .unzip();
+    let automaton = AhoCorasick::builder()
         .ascii_case_insensitive(true)
-        .build(WORDS.iter().map(|(word, _)| word))
-        .expect("a few hundred short words are no trouble")
+        .build(texts)
+        .expect("a few hundred short texts fit an automaton");
+    Reader { automaton, signs }
 });
 
-impl Agent {
-    /// A program that does not say what it is.
-    const UNKNOWN_BOT: Self =
-        Self { kind: Kind::Bot, device: Device::Unknown, browser: Browser::Other };
+/// What was found in a text; a system or a browser with the line that names it.
+#[derive(Default)]
+struct Found {
+    preview: bool,
+    bot: bool,
+    engine: bool,
+    system: Option<(usize, System)>,
+    browser: Option<(usize, Browser)>,
+}
 
-    /// Reads a `User-Agent`, empty if there was none.
-    pub fn of(text: &[u8]) -> Self {
-        let meaning = meaning_of(text);
-        let has = |mark: u64| meaning & mark != 0;
-        let begins_well = BEGINNINGS.iter().any(|beginning| {
-            text.get(..beginning.len())
-                .is_some_and(|it| it.eq_ignore_ascii_case(beginning.as_bytes()))
-        });
-        // `Mozilla/5.0` and nothing about the system is a program as well.
-        let is_browser = (begins_well && text.contains(&b'(')) || has(IN_APP);
-        if has(PREVIEW) || (has(PREVIEW_ALONE) && !is_browser) {
-            return Self { kind: Kind::Preview, ..Self::UNKNOWN_BOT };
+impl Found {
+    fn in_text(text: &[u8]) -> Self {
+        let mut found = Self::default();
+        for hit in READER.automaton.find_overlapping_iter(text) {
+            let Some(&(line, meaning, place)) = READER.signs.get(hit.pattern().as_usize()) else {
+                continue;
+            };
+            if stands_at(place, text, &hit) {
+                found.note(line, meaning);
+            }
         }
-        if has(BOT) || !is_browser {
-            return Self::UNKNOWN_BOT;
+        found
+    }
+
+    fn note(&mut self, line: usize, meaning: Meaning) {
+        match meaning {
+            Meaning::Preview => self.preview = true,
+            Meaning::Bot => self.bot = true,
+            Meaning::Engine => self.engine = true,
+            Meaning::System(system) => {
+                if self.system.is_none_or(|(earlier, _)| line < earlier) {
+                    self.system = Some((line, system));
+                }
+            }
+            Meaning::Browser(browser) => {
+                if self.browser.is_none_or(|(earlier, _)| line < earlier) {
+                    self.browser = Some((line, browser));
+                }
+            }
         }
-        Self { kind: Kind::Person, device: device(meaning), browser: browser(meaning) }
     }
 }
 
-/// The meanings of all words in a text.
-fn meaning_of(text: &[u8]) -> u64 {
-    let mut meaning = 0;
-    for found in FINDER.find_overlapping_iter(text) {
-        let mark = WORDS.get(found.pattern().as_usize()).map_or(0, |(_, mark)| *mark);
-        meaning |= match mark {
-            BOT_AT_AN_END if is_bot(text, found.start(), found.end()) => BOT,
-            BOT_AT_AN_END => 0,
-            mark => mark,
+/// Whether a sign that was found stands where it must.
+fn stands_at(place: Place, text: &[u8], hit: &Match) -> bool {
+    match place {
+        Place::Start => hit.start() == 0,
+        Place::Anywhere => true,
+        Place::WordEnd => ends_word(text, hit.end()) && !is_innocent(text, hit.end()),
+        Place::Word => starts_word(text, hit.start()) && ends_word(text, hit.end()),
+    }
+}
+
+fn is_letter(byte: Option<&u8>) -> bool {
+    byte.is_some_and(u8::is_ascii_alphabetic)
+}
+
+/// Whether a word may start here: no letter touches a letter. (A sign like `; wv)` has none.)
+fn starts_word(text: &[u8], start: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|before| text.get(before));
+    !is_letter(before) || !is_letter(text.get(start))
+}
+
+/// Whether a word may end here.
+fn ends_word(text: &[u8], end: usize) -> bool {
+    starts_word(text, end)
+}
+
+/// Whether the word that ends here is one that only looks like a sign.
+fn is_innocent(text: &[u8], end: usize) -> bool {
+    INNOCENT.iter().any(|word| {
+        let start = end.checked_sub(word.len());
+        let same = |start| {
+            text.get(start..end).is_some_and(|there| there.eq_ignore_ascii_case(word.as_bytes()))
         };
-    }
-    meaning
+        start.is_some_and(|start| same(start) && starts_word(text, start))
+    })
 }
 
-/// Whether the `bot` at this place is the end of a program's name.
-fn is_bot(text: &[u8], start: usize, end: usize) -> bool {
-    let goes_on = text.get(end).is_some_and(u8::is_ascii_alphabetic);
-    let before = text.get(start.saturating_sub(3)..start).unwrap_or_default();
-    let is_phone = match before {
-        [.., c, u] if c.eq_ignore_ascii_case(&b'c') && u.eq_ignore_ascii_case(&b'u') => {
-            before.len() < 3 || !before.first().is_some_and(u8::is_ascii_alphabetic)
-        }
-        _ => false,
-    };
-    !goes_on && !is_phone
-}
+/// The longest text that is remembered, in bytes.
+const LONGEST: usize = 512;
 
-fn device(meaning: u64) -> Device {
-    let has = |mark: u64| meaning & mark != 0;
-    if has(SURELY_OTHER_MOBILE) {
-        Device::OtherMobile
-    } else if has(TELEVISION) || (has(TIZEN) && !has(OTHER_MOBILE)) {
-        Device::Unknown
-    } else if has(IOS) {
-        Device::Ios
-    } else if has(ANDROID) {
-        Device::Android
-    } else if has(OTHER_MOBILE) {
-        Device::OtherMobile
-    } else if has(DESKTOP) {
-        Device::Desktop
-    } else {
-        Device::Unknown
-    }
-}
+/// Texts with the same place, of which the latest used stands first.
+const WAYS: usize = 4;
 
-/// The brand: those that also call themselves Chrome or Safari come before these.
-fn browser(meaning: u64) -> Browser {
-    let brands = [
-        (IN_APP, Browser::InApp),
-        (EDGE, Browser::Edge),
-        (OPERA, Browser::Opera),
-        (SAMSUNG, Browser::SamsungInternet),
-        (UC, Browser::UcBrowser),
-        (YANDEX, Browser::Yandex),
-        (MI, Browser::MiBrowser),
-        (HUAWEI, Browser::HuaweiBrowser),
-        (FIREFOX, Browser::Firefox),
-        (CHROME, Browser::Chrome),
-        (SAFARI, Browser::Safari),
-    ];
-    let found = brands.into_iter().find(|(mark, _)| meaning & mark != 0);
-    found.map_or(Browser::Other, |(_, browser)| browser)
-}
-
-/// A text and what it says.
-type Known = (Box<[u8]>, Agent);
-
-/// Agents that were read before: most visitors of a moment have one of a few hundred.
+/// What a thread remembers of the texts that it has read, as most visitors send one of a few: then
+/// a text costs a hash and a comparison, and no memory is taken.
 #[derive(Debug)]
 pub struct Agents {
-    places: Box<[Option<Known>]>,
+    sets: Box<[[Known; WAYS]]>,
     hasher: RandomState,
 }
 
-/// Longer texts are read anew each time.
-const LONGEST_KEPT: usize = 512;
+/// A text that was read.
+#[derive(Debug, Default)]
+struct Known {
+    hash: u64,
+    text: Vec<u8>,
+    /// `None` only as long as nothing was read into this place.
+    agent: Option<Agent>,
+}
 
 impl Agents {
-    /// Remembers up to `entries` agents.
+    /// Remembers about so many texts, each of at most 512 bytes; longer ones are read anew each
+    /// time. The places depend on a random key, so that nobody can make texts that push each other
+    /// out.
     pub fn new(entries: usize) -> Self {
-        let entries = entries.next_power_of_two();
+        let sets = entries.div_ceil(WAYS).next_power_of_two();
         Self {
-            places: std::iter::repeat_with(|| None).take(entries).collect(),
+            sets: std::iter::repeat_with(Default::default).take(sets).collect(),
             hasher: RandomState::new(),
         }
     }
 
-    /// What a `User-Agent` says. A text that takes another's place has it from then on.
+    /// What [`Agent::of`] says of this text.
     pub fn of(&mut self, user_agent: &[u8]) -> Agent {
-        let hash = usize::try_from(self.hasher.hash_one(user_agent) >> 32).unwrap_or(0);
-        let last = self.places.len() - 1;
-        match self.places.get_mut(hash & last) {
-            Some(Some((text, agent))) if **text == *user_agent => *agent,
-            Some(place) if user_agent.len() <= LONGEST_KEPT => {
-                let agent = Agent::of(user_agent);
-                *place = Some((user_agent.into(), agent));
-                agent
-            }
-            Some(_) | None => Agent::of(user_agent),
+        if user_agent.len() > LONGEST {
+            return Agent::of(user_agent);
         }
+        let hash = self.hasher.hash_one(user_agent);
+        let last = u64::try_from(self.sets.len()).unwrap_or(1) - 1;
+        let place = usize::try_from(hash & last).unwrap_or(0);
+        let Some(ways) = self.sets.get_mut(place) else { return Agent::of(user_agent) };
+        let here = ways.iter().position(|known| known.hash == hash && known.text == user_agent);
+        // Whoever is wanted stands first from now on; a newcomer in place of the last.
+        if let Some(passed) = ways.get_mut(..=here.unwrap_or(WAYS - 1)) {
+            passed.rotate_right(1);
+        }
+        let [first, ..] = ways;
+        if let (Some(_), Some(agent)) = (here, first.agent) {
+            return agent;
+        }
+        let agent = Agent::of(user_agent);
+        first.text.clear();
+        first.text.extend_from_slice(user_agent);
+        first.hash = hash;
+        first.agent = Some(agent);
+        agent
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
 
+    /// A person's phone, with something put into its text.
+    fn phone(model: &str) -> String {
+        format!(
+            "Mozilla/5.0 (Linux; Android 14; {model}) AppleWebKit/537.36 (KHTML, like Gecko) \
+             Chrome/130.0.0.0 Mobile Safari/537.36"
+        )
+    }
+
     #[test]
-    fn a_phone_called_cubot_is_a_persons() {
-        for (text, kind) in [
-            ("Mozilla/5.0 (Linux; Android 12; CUBOT_X18) Chrome/120.0", Kind::Person),
-            ("Mozilla/5.0 (Linux; Android 12; Cubot KingKong) Chrome/120.0", Kind::Person),
-            ("Mozilla/5.0 (Linux; Android 12; X) Chrome/120.0 acubot/1.0", Kind::Bot),
-            ("Mozilla/5.0 (compatible; bot)", Kind::Bot),
-            ("Mozilla/5.0 (X11; Linux; botany)", Kind::Person),
+    fn every_browser_has_a_name_of_its_own() {
+        let names: HashSet<&str> = Browser::ALL.into_iter().map(Browser::name).collect();
+        assert_eq!(names.len(), Browser::ALL.len());
+        let plain = |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        assert!(names.iter().all(plain), "{names:?}");
+    }
+
+    #[test]
+    fn models_that_look_like_programs_are_phones() {
+        for model in [
+            "CUBOT_X18",
+            "CUBOT X30",
+            "Cubot KingKong 9",
+            "cubot",
+            "SM-S918B",
+            "SAMSUNG SM-A546B",
+            "ScanPal EDA50K",
+            "com.intsig.CamScanner",
+            "Robotics R1",
+            "iRobotron",
+            "Botox 3",
+            "Abbott Two",
+            "Fetchling",
+            "Monitorix",
+            "Javana",
         ] {
-            assert_eq!(Agent::of(text.as_bytes()).kind, kind, "{text}");
+            let agent = Agent::of(phone(model).as_bytes());
+            let expected =
+                Agent { kind: Kind::Person, device: Device::Android, browser: Browser::Chrome };
+            assert_eq!(agent, expected, "{model}");
         }
     }
 
     #[test]
-    fn an_agent_is_remembered_as_it_was_read() {
-        let mut agents = Agents::new(2);
-        let texts =
-            ["curl/8", "Mozilla/5.0 (iPhone) Safari/1", "Mozilla/5.0 (X11; Linux) Firefox/1", ""];
-        for _ in 0..3 {
-            for text in texts {
-                assert_eq!(agents.of(text.as_bytes()), Agent::of(text.as_bytes()), "{text}");
-            }
+    fn a_word_for_a_program_makes_a_program() {
+        for model in [
+            "Robot",
+            "my-bot",
+            "MyBot/1.0",
+            "bot_7",
+            "Scubot",
+            "CUBOT; bot",
+            "some crawler",
+            "Spider",
+            "deep scan",
+            "LinkScanner",
+            "Monitor",
+            "image fetcher",
+            "+https://example.com/about",
+            "python",
+        ] {
+            let agent = Agent::of(phone(model).as_bytes());
+            assert_eq!(agent, Agent::program(Kind::Bot), "{model}");
         }
-        let long = vec![b'a'; 10_000];
-        assert_eq!(agents.of(&long), Agent::of(&long));
-        let kept = agents.places.iter().flatten().all(|(text, _)| text.len() <= LONGEST_KEPT);
-        assert!(kept);
+        let preview = Agent::of(phone("Some Preview 2").as_bytes());
+        assert_eq!(preview, Agent::program(Kind::Preview));
+    }
+
+    #[test]
+    fn who_names_no_engine_is_no_browser() {
+        for text in
+            ["", " ", "-", "1.0", "0", "()", "Mozilla/5.0", "Mozilla", "\u{1f980}", "a", "null"]
+        {
+            assert_eq!(Agent::of(text.as_bytes()), Agent::program(Kind::Bot), "{text:?}");
+        }
+        assert_eq!(Agent::of(b"Mozilla/5.0 (Windows NT 10.0; Win64; x64)").kind, Kind::Bot);
+    }
+
+    #[test]
+    fn chat_apps_fetch_under_their_own_name_and_show_pages_under_a_browsers() {
+        assert_eq!(Agent::of(b"WhatsApp/2.23.20.0 A").kind, Kind::Preview);
+        let shown = phone("Pixel 8; wv") + " WhatsApp/2.24";
+        let expected =
+            Agent { kind: Kind::Person, device: Device::Android, browser: Browser::InApp };
+        assert_eq!(Agent::of(shown.as_bytes()), expected);
+    }
+
+    #[test]
+    fn case_does_not_matter() {
+        for model in ["Pixel 8", "Googlebot/2.1", "Pixel 8; wv", "CUBOT_X18"] {
+            let text = phone(model);
+            let expected = Agent::of(text.as_bytes());
+            assert_eq!(Agent::of(text.to_ascii_lowercase().as_bytes()), expected, "{model}");
+            assert_eq!(Agent::of(text.to_ascii_uppercase().as_bytes()), expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn a_known_text_stays_where_it_is_and_the_oldest_leaves() {
+        let mut agents = Agents::new(WAYS);
+        let texts: Vec<String> = (0..=WAYS).map(|number| phone(&number.to_string())).collect();
+        let (newest, first) = texts.split_last().expect("some texts");
+        for text in first {
+            agents.of(text.as_bytes());
+        }
+        let kept = |agents: &Agents| -> HashSet<Vec<u8>> {
+            agents.sets.iter().flatten().map(|known| known.text.clone()).collect()
+        };
+        let all: HashSet<Vec<u8>> = first.iter().map(|text| text.clone().into_bytes()).collect();
+        assert_eq!(kept(&agents), all);
+        // Used again, the first is the latest; so the second has to leave.
+        agents.of(texts[0].as_bytes());
+        assert_eq!(kept(&agents), all);
+        agents.of(newest.as_bytes());
+        assert!(kept(&agents).contains(texts[0].as_bytes()));
+        assert!(!kept(&agents).contains(texts[1].as_bytes()));
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_was_read_of_the_very_same_text() {
+        let mut agents = Agents::new(1);
+        for known in agents.sets.iter_mut().flatten() {
+            // As if another text had the same hash.
+            known.hash = agents.hasher.hash_one("curl/8".as_bytes());
+            known.text = b"other".to_vec();
+            known.agent = Some(Agent::of(phone("Pixel 8").as_bytes()));
+        }
+        assert_eq!(agents.of(b"curl/8"), Agent::program(Kind::Bot));
+    }
+
+    #[test]
+    fn long_texts_are_read_and_not_kept() {
+        let mut agents = Agents::new(WAYS);
+        let fits = phone(&"x".repeat(LONGEST - phone("").len()));
+        let long = phone(&"x".repeat(LONGEST - phone("").len() + 1));
+        assert_eq!(agents.of(long.as_bytes()), Agent::of(long.as_bytes()));
+        assert!(agents.sets.iter().flatten().all(|known| known.text.is_empty()));
+        agents.of(fits.as_bytes());
+        assert!(agents.sets.iter().flatten().any(|known| known.text == fits.as_bytes()));
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_the_reader_panic(text in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let agent = Agent::of(&text);
-            prop_assert!(agent.kind != Kind::Prefetch);
-            prop_assert!(agent.kind == Kind::Person || agent.device == Device::Unknown);
+        fn any_bytes_are_read_without_a_panic_and_remembered_as_read(
+            texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..20),
+            entries in 0_usize..9,
+        ) {
+            let mut agents = Agents::new(entries);
+            for text in texts.iter().chain(&texts) {
+                prop_assert_eq!(agents.of(text), Agent::of(text));
+            }
+        }
+
+        #[test]
+        fn texts_of_signs_in_any_order_are_remembered_as_read(
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let all: Vec<&str> = TABLE.iter().flat_map(|line| line.2).copied().collect();
+            let text = picks.iter().map(|pick| *pick.get(&all)).collect::<Vec<_>>().join(" ");
+            let mut agents = Agents::new(2);
+            let first = agents.of(text.as_bytes());
+            prop_assert_eq!(first, Agent::of(text.as_bytes()));
+            prop_assert_eq!(agents.of(text.as_bytes()), first);
+            prop_assert!(first.kind != Kind::Prefetch);
         }
     }
 }

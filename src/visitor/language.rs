@@ -1,77 +1,153 @@
 //! What an `Accept-Language` says (RFC 9110, section 12.5.4).
 
-/// Ranges that are looked at; a browser sends fewer than ten.
-const MOST: usize = 32;
+/// So many ranges of a header are looked at. Browsers send a handful; whoever sends more has said
+/// by then what he likes.
+const MOST_RANGES: usize = 32;
 
-/// Whether the visitor likes a language best: of all that the header names, none has a higher
-/// weight. `language` is a language range in small letters, `de` or `pt-br`; `de` is any German.
+/// The weight of a range that has none, in thousandths.
+const FULL_WEIGHT: u16 = 1_000;
+
+/// Whether the visitor likes a language best: of all that the header names, no other has a higher
+/// weight. `language` is a language range in lower case, `de` or `pt-br`; `de` is any German.
+///
+/// Weight 0 means that a language is not wanted. A range whose weight cannot be read does not
+/// count, and `*`, which is any language, is none in particular.
 pub fn likes_best(accept_language: &[u8], language: &str) -> bool {
-    let ranges = || accept_language.split(|byte| *byte == b',').take(MOST).filter_map(range);
-    let best = ranges().map(|(_, weight)| weight).max().unwrap_or(0);
-    best > 0 && ranges().any(|(range, weight)| weight == best && is_within(range, language))
+    // Weight 0 is never best.
+    let (mut highest, mut liked) = (1, false);
+    for member in accept_language.split(|byte| *byte == b',').take(MOST_RANGES) {
+        let Some((range, weight)) = range_and_weight(member) else { continue };
+        if weight > highest {
+            (highest, liked) = (weight, false);
+        }
+        liked |= weight == highest && is_within(range, language.as_bytes());
+    }
+    liked
 }
 
-/// A language range and its weight in thousandths. What is not understood weighs nothing.
-fn range(text: &[u8]) -> Option<(&[u8], u32)> {
-    let mut parts = text.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    let range = parts.next().filter(|range| !range.is_empty() && *range != b"*")?;
-    let weight =
-        parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
-    Some((range, weight.map_or(1_000, thousandths)))
+/// A range and its weight in thousandths; `None` if there is no range or no readable weight.
+fn range_and_weight(member: &[u8]) -> Option<(&[u8], u16)> {
+    let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let range = parts.next().filter(|range| !range.is_empty())?;
+    for parameter in parts {
+        let mut sides = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+        if let (Some(b"q" | b"Q"), Some(value)) = (sides.next(), sides.next()) {
+            return Some((range, thousandths(value)?));
+        }
+    }
+    Some((range, FULL_WEIGHT))
 }
 
-fn thousandths(weight: &[u8]) -> u32 {
-    let number = std::str::from_utf8(weight).ok().and_then(|text| {
-        let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
-        let rest: String = rest.chars().chain("000".chars()).take(3).collect();
-        format!("{whole}{rest}").parse().ok()
-    });
-    number.filter(|weight| *weight <= 1_000).unwrap_or(0)
+/// Reads a weight, `0.8` or `1`. More digits than the three that are allowed change nothing, and
+/// what is above 1 is 1.
+fn thousandths(text: &[u8]) -> Option<u16> {
+    let mut halves = text.splitn(2, |byte| *byte == b'.');
+    let (whole, fraction) = (halves.next()?, halves.next().unwrap_or_default());
+    let plain = |digits: &[u8]| digits.iter().all(u8::is_ascii_digit);
+    if whole.len() + fraction.len() == 0 || !plain(whole) || !plain(fraction) {
+        return None;
+    }
+    if whole.iter().any(|digit| *digit != b'0') {
+        return Some(FULL_WEIGHT);
+    }
+    let digits = fraction.iter().chain(std::iter::repeat(&b'0')).take(3);
+    Some(digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0')))
 }
 
-/// Whether the range is the language, or a special form of it: `de-AT` is `de`.
-fn is_within(range: &[u8], language: &str) -> bool {
-    range.split_at_checked(language.len()).is_some_and(|(first, rest)| {
-        first.eq_ignore_ascii_case(language.as_bytes()) && matches!(rest.first(), None | Some(b'-'))
-    })
+/// Whether a range is the language or one of its kinds: `de-AT` is within `de`, `den` is not.
+fn is_within(range: &[u8], language: &[u8]) -> bool {
+    let Some((begin, rest)) = range.split_at_checked(language.len()) else { return false };
+    begin.eq_ignore_ascii_case(language)
+        && !language.is_empty()
+        && matches!(rest.first(), None | Some(b'-'))
+        && begin != b"*"
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::likes_best;
+    use super::*;
+
+    fn liked<'a>(header: &str, languages: &[&'a str]) -> Vec<&'a str> {
+        let best = |language: &&str| likes_best(header.as_bytes(), language);
+        languages.iter().copied().filter(best).collect()
+    }
 
     #[test]
-    fn the_language_with_the_highest_weight_is_liked_best() {
-        for (header, liked, not_liked) in [
-            ("en-US,en;q=0.9,de;q=0.8", vec!["en", "en-us"], vec!["de", "en-gb", "e"]),
-            ("de-AT,de;q=0.9,en;q=0.8", vec!["de", "de-at"], vec!["de-ch", "en"]),
-            ("de;q=0.5, fr;q=0.7", vec!["fr"], vec!["de"]),
-            ("de, fr", vec!["de", "fr"], vec!["en"]),
-            ("*", vec![], vec!["de"]),
-            ("*;q=0.9,de;q=0.1", vec!["de"], vec!["en"]),
-            ("de;q=0", vec![], vec!["de"]),
-            ("PT-br;q=1.000", vec!["pt", "pt-br"], vec!["pt-pt"]),
-            ("de;q=x,en;q=0.1", vec!["en"], vec!["de"]),
-            ("de;q=1.5,en;q=0.1", vec!["en"], vec!["de"]),
-            ("deu", vec!["deu"], vec!["de"]),
-            ("", vec![], vec!["de"]),
-            (",;q=,", vec![], vec!["de"]),
+    fn the_highest_weight_decides() {
+        let all = ["de", "de-at", "de-ch", "en", "en-us", "pt", "pt-br", "*"];
+        for (header, expected) in [
+            ("en-US,en;q=0.9,de;q=0.8", &["en", "en-us"][..]),
+            ("de-AT,de;q=0.9,en;q=0.8", &["de", "de-at"]),
+            ("de", &["de"]),
+            ("DE-at", &["de", "de-at"]),
+            ("de,en", &["de", "en"]),
+            ("de;q=0.5,en;q=0.7", &["en"]),
+            ("de;q=0.7, en;q=0.5, pt-BR;q=0.700", &["de", "pt", "pt-br"]),
+            ("fr;q=0.9, de;q=0.1", &[]),
+            ("den, end-US", &[]),
+            ("zh-Hant-TW, de;q=0.9", &[]),
+            ("de-1996-AT", &["de"]),
         ] {
-            for language in liked {
-                assert!(likes_best(header.as_bytes(), language), "{header}: {language}");
-            }
-            for language in not_liked {
-                assert!(!likes_best(header.as_bytes(), language), "{header}: {language}");
-            }
+            assert_eq!(liked(header, &all), expected, "{header}");
         }
+    }
+
+    #[test]
+    fn a_weight_of_zero_is_a_refusal_and_a_star_is_no_language() {
+        for (header, expected) in [
+            ("de;q=0", &[][..]),
+            ("de;q=0.000,en;q=0.001", &["en"]),
+            ("*", &[]),
+            ("*,de;q=0.5", &[]),
+            ("de,*;q=0.5", &["de"]),
+            ("*, de", &["de"]),
+            ("*-CH", &[]),
+        ] {
+            assert_eq!(liked(header, &["de", "en", "*", ""]), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn odd_spelling_is_read_as_it_was_meant_and_nonsense_does_not_count() {
+        for (header, expected) in [
+            ("  de ;  q = 0.8 ,en ; Q=0.9", &["en"][..]),
+            ("de;q=.8,en;q=0.7", &["de"]),
+            ("de;q=1.,en;q=0.99999", &["de"]),
+            ("de;q=7,en", &["de", "en"]),
+            ("de;q=high,en;q=0.1", &["en"]),
+            ("de;q=-1,en;q=0.1", &["en"]),
+            ("de;q=,en;q=0.1", &["en"]),
+            ("de;q=.,en;q=0.1", &["en"]),
+            ("de;level=1;q=0.2,en;q=0.3", &["en"]),
+            ("de;q=0.80001,en;q=0.8", &["de", "en"]),
+            (",,;q=1,de,", &["de"]),
+            ("", &[]),
+        ] {
+            assert_eq!(liked(header, &["de", "en"]), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_ranges_of_an_absurd_header_are_read() {
+        let many = |before: usize| "fr;q=0.1,".repeat(before) + "de";
+        assert!(likes_best(many(MOST_RANGES - 1).as_bytes(), "de"));
+        assert!(!likes_best(many(MOST_RANGES).as_bytes(), "de"));
     }
 
     proptest! {
         #[test]
-        fn no_header_makes_the_reader_panic(header in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(!likes_best(&header, "xx-not-there"));
+        fn any_bytes_are_read_without_a_panic(
+            header in prop::collection::vec(any::<u8>(), 0..200),
+            language in "[a-z]{0,3}(-[a-z]{2})?",
+        ) {
+            likes_best(&header, &language);
+        }
+
+        #[test]
+        fn a_single_language_is_liked_best(language in "[a-z]{2,3}(-[a-z]{2})?") {
+            prop_assert!(likes_best(language.to_ascii_uppercase().as_bytes(), &language));
         }
     }
 }
