@@ -15,6 +15,9 @@ RUN cargo build --release --locked --bin waypost
 
 FROM debian:bookworm-slim
 COPY --from=build /src/target/release/waypost /usr/local/bin/waypost
+# Where clicks wait while PostgreSQL is away. Mount a volume here, or they are gone with the container.
+RUN install -d -o 65532 -g 65532 /var/lib/waypost/spool
+VOLUME /var/lib/waypost/spool
 # A number, so that an orchestrator can see that it is not root.
 USER 65532:65532
 # In a container the control listener is reached from outside it; publish it to nobody but yourself.

@@ -53,6 +53,8 @@ pub struct Metrics {
     pub clicks_spooled: IntCounter,
     /// What waits in the spool, in bytes.
     pub click_spool_bytes: IntGauge,
+    /// What may wait in the spool, in bytes.
+    pub click_spool_limit_bytes: IntGauge,
     /// What was found in the spool and is no clicks, in bytes.
     pub click_spool_damaged_bytes: IntCounter,
     /// Batches of clicks that were rolled up.
@@ -231,6 +233,11 @@ impl Metrics {
                 r,
                 "waypost_click_spool_bytes",
                 "Size of the spool: clicks that wait for the database on disk.",
+            ),
+            click_spool_limit_bytes: gauge(
+                r,
+                "waypost_click_spool_limit_bytes",
+                "How large the spool may become; 0 without a spool.",
             ),
             click_spool_damaged_bytes: register(
                 r,

@@ -127,6 +127,11 @@ impl Spool {
         Ok((path, file))
     }
 
+    /// How many bytes it may have.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// The bytes in all files of the spool.
     pub fn bytes(&self) -> u64 {
         let sizes =

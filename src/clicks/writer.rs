@@ -199,6 +199,8 @@ impl Writer {
 /// Stores what is in the spool, whenever the database is there.
 pub async fn replay(parts: Arc<Parts>) {
     let Some(spool) = parts.spool.clone() else { return };
+    let limit = i64::try_from(spool.limit()).unwrap_or(i64::MAX);
+    parts.metrics.click_spool_limit_bytes.set(limit);
     let mut ticks = interval(REPLAY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut replayer = Replayer { parts, spool, told: HashSet::new() };
