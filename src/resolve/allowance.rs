@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry as Slot;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::breaker::Breaker;
 use crate::link::{LinkId, LinkKey};
@@ -60,14 +60,16 @@ struct Flights {
 pub struct Allowance {
     store: Store,
     breaker: Arc<Breaker>,
+    /// Statements that may be under way, those of the previews included.
+    free: Arc<Semaphore>,
     flights: Mutex<Flights>,
     runtime: Handle,
 }
 
 impl Allowance {
     /// Statements run on the current runtime.
-    pub(super) fn new(store: Store, breaker: Arc<Breaker>) -> Self {
-        Self { store, breaker, flights: Mutex::default(), runtime: Handle::current() }
+    pub(super) fn new((store, breaker, free): (Store, Arc<Breaker>, Arc<Semaphore>)) -> Self {
+        Self { store, breaker, free, flights: Mutex::default(), runtime: Handle::current() }
     }
 
     /// Whether the link may be opened by one more.
@@ -102,7 +104,10 @@ impl Allowance {
 
     /// One statement after the other, until nobody waits for this link any more.
     async fn fly(self: Arc<Self>, limited: Limited) {
-        while let Some(waiting) = self.take(&limited) {
+        loop {
+            // First the permit: who comes while this waits for it goes into the same statement.
+            let _permit = self.free.acquire().await.expect("never closed");
+            let Some(waiting) = self.take(&limited) else { return };
             let verdicts = self.verdicts(&limited, &waiting).await;
             for (waiting, verdict) in waiting.into_iter().zip(verdicts) {
                 // Who asked may have gone. The click is used up all the same: nobody knows how far
@@ -112,10 +117,13 @@ impl Allowance {
         }
     }
 
+    /// Those who wait for this link and are still there.
     fn take(&self, limited: &Limited) -> Option<Vec<Waiting>> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = std::mem::take(flights.waiting.get_mut(limited)?);
+        let mut waiting = std::mem::take(flights.waiting.get_mut(limited)?);
         flights.count -= waiting.len();
+        // Nothing was asked for them yet: who has gone by now leaves the click to another.
+        waiting.retain(|waiting| !waiting.answer.is_closed());
         if waiting.is_empty() {
             flights.waiting.remove(limited);
             return None;

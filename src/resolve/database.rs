@@ -40,8 +40,12 @@ impl Database {
     pub fn start(store: Store, connections: usize, metrics: Arc<Metrics>) -> Self {
         let (queue, wanted) = mpsc::channel(WAITING);
         let breaker = Arc::new(Breaker::closed("postgres"));
-        let allowance = Arc::new(Allowance::new(store.clone(), Arc::clone(&breaker)));
-        let previews = Previews::new(store.clone(), Arc::clone(&breaker));
+        // With a statement for each limited link, many of them at once would leave no connection for
+        // look-ups, and waiting for one would look like an outage.
+        let aside = Arc::new(Semaphore::new((connections / 2).max(1)));
+        let asking = (store.clone(), Arc::clone(&breaker), aside);
+        let allowance = Arc::new(Allowance::new(asking.clone()));
+        let previews = Previews::new(asking);
         let asker = Asker { store, breaker: Arc::clone(&breaker), metrics };
         drop(tokio::spawn(gather(wanted, asker, connections)));
         Self { queue, breaker, allowance, previews }

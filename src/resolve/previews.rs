@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use moka::sync::Cache;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use super::breaker::Breaker;
 use crate::link::LinkKey;
@@ -18,15 +19,17 @@ const REMEMBERED: u64 = 10_000;
 pub struct Previews {
     store: Store,
     breaker: Arc<Breaker>,
+    /// Statements that may be under way, those for limited links included.
+    free: Arc<Semaphore>,
     known: Cache<(LinkKey, u64), Arc<Preview>>,
     runtime: Handle,
 }
 
 impl Previews {
     /// Statements run on the current runtime.
-    pub(super) fn new(store: Store, breaker: Arc<Breaker>) -> Self {
+    pub(super) fn new((store, breaker, free): (Store, Arc<Breaker>, Arc<Semaphore>)) -> Self {
         let known = Cache::new(REMEMBERED);
-        Self { store, breaker, known, runtime: Handle::current() }
+        Self { store, breaker, free, known, runtime: Handle::current() }
     }
 
     /// What to show of a link in this version; `None` when nobody can be asked, or it has changed.
@@ -35,14 +38,17 @@ impl Previews {
         if let Some(known) = self.known.get(&place) {
             return Some(known);
         }
+        let permit = Arc::clone(&self.free).acquire_owned().await.expect("never closed");
         if self.breaker.is_open() {
             return None;
         }
         let (store, wanted) = (self.store.clone(), key.clone());
         // In a task of its own: a client that goes away must not drop a query half-way.
-        let asked = self
-            .runtime
-            .spawn(async move { redirects::find_preview(&store, &wanted, version).await });
+        let asked = self.runtime.spawn(async move {
+            let found = redirects::find_preview(&store, &wanted, version).await;
+            drop(permit);
+            found
+        });
         match asked.await.ok()? {
             Ok(found) => {
                 self.breaker.succeeded();

@@ -17,6 +17,7 @@ mod domains;
 mod edge;
 mod limited;
 mod local;
+mod many_limited;
 mod migrations;
 mod outages;
 mod qr;

@@ -226,3 +226,6 @@ impl Judge<'_> {
         self.url(pointer, target).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;
