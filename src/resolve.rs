@@ -109,6 +109,21 @@ impl Resolver {
         }
     }
 
+    /// Loads a key from PostgreSQL, whatever the tiers before it say: it is known that they are behind.
+    pub async fn load_from_database(&self, key: &LinkKey) -> Resolved {
+        let stamp = self.local.stamp(key);
+        match self.database.find(key).await {
+            Ok(Some(link)) => {
+                self.local.keep(key, &link, stamp).map_or(Resolved::Missing, Resolved::Link)
+            }
+            Ok(None) => {
+                self.local.keep_missing(key, stamp);
+                Resolved::Missing
+            }
+            Err(Unavailable) => Resolved::Unavailable,
+        }
+    }
+
     /// Loads keys again in the background; the answers are kept when they come. Many at a time take
     /// one question: what is in use is asked about every ten seconds.
     pub fn refresh(self: &Arc<Self>, keys: Vec<LinkKey>) {

@@ -230,7 +230,7 @@ impl Edge {
     }
 
     /// Asks the tiers behind.
-    pub(super) async fn load(
+    async fn load(
         &self,
         key: &str,
         doubtful: Option<Arc<Entry>>,

@@ -15,6 +15,7 @@ use crate::clicks::network::Addresses;
 use crate::clock::UnixMillis;
 use crate::link::LinkKey;
 use crate::link::routing::{self, Facts, Rule};
+use crate::resolve::Resolved;
 use crate::resolve::allowance::{Verdict, Wish};
 use crate::resolve::local::{Entry, Special, remembered_for};
 use crate::visitor::country::Country;
@@ -95,10 +96,10 @@ impl Edge {
                 }
                 Verdict::Unavailable => return Err((Page::Unavailable, entry)),
                 Verdict::Outdated => {
-                    self.resolver.local().doubt(&key);
-                    entry = match self.load(key.as_str(), None).await {
-                        Ok((entry, _)) => entry,
-                        Err(page) => return Err((page, entry)),
+                    entry = match self.resolver.load_from_database(&key).await {
+                        Resolved::Link(later) | Resolved::Stale(later) => later,
+                        Resolved::Missing => return Err((Page::NotFound, entry)),
+                        Resolved::Unavailable => return Err((Page::Unavailable, entry)),
                     };
                 }
             }

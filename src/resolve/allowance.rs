@@ -104,10 +104,14 @@ impl Allowance {
 
     /// One statement after the other, until nobody waits for this link any more.
     async fn fly(self: Arc<Self>, limited: Limited) {
+        let mut flight = Flight { allowance: &self, limited: &limited, landed: false };
         loop {
             // First the permit: who comes while this waits for it goes into the same statement.
             let _permit = self.free.acquire().await.expect("never closed");
-            let Some(waiting) = self.take(&limited) else { return };
+            let Some(waiting) = self.take(&limited) else {
+                flight.landed = true;
+                return;
+            };
             let verdicts = self.verdicts(&limited, &waiting).await;
             for (waiting, verdict) in waiting.into_iter().zip(verdicts) {
                 // Who asked may have gone. The click is used up all the same: nobody knows how far
@@ -167,6 +171,24 @@ impl Allowance {
             self.breaker.failed(error);
         } else {
             tracing::error!(%error, "clicks of a limited link cannot be taken");
+        }
+    }
+}
+
+/// The statements for one link. However they end, even by a panic, those who wait are let go.
+struct Flight<'a> {
+    allowance: &'a Allowance,
+    limited: &'a Limited,
+    /// From then on the link may be in another flight, which is none of this one's business.
+    landed: bool,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if !self.landed {
+            let mut flights = self.allowance.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            let waiting = flights.waiting.remove(self.limited).unwrap_or_default();
+            flights.count -= waiting.len();
         }
     }
 }

@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio_postgres::Client;
+use waypost::clicks::spool::Spool;
+use waypost::clock::Clock;
+use waypost::link::LinkId;
 use waypost::local::Signal;
 use waypost::store::Store;
-use waypost::store::clicks::rollup;
+use waypost::store::clicks::{Batch, Visit, rollup};
+use waypost::visitor::agent::Browser;
+use waypost::visitor::{Device, Kind};
 
 use super::support::deployment::{add_links, metric};
 use super::support::load::load;
@@ -221,4 +226,108 @@ async fn a_kill_loses_no_more_than_an_interval_and_counts_nothing_twice() {
     );
     assert_counted(&postgres.store(), &postgres.url(), total).await;
     drop(waypost);
+}
+
+/// A batch of so many visits of one link.
+fn batch(link: i64, visits: usize) -> Batch {
+    let visit = Visit {
+        link: LinkId(link),
+        at: Clock::system().now(),
+        kind: Kind::Person,
+        device: Device::Desktop,
+        browser: Browser::Firefox,
+        country: None,
+        referrer: Some("news.example".into()),
+        network: None,
+        private: false,
+    };
+    Batch { id: rand::random(), visits: vec![visit; visits] }
+}
+
+#[tokio::test]
+async fn a_spool_cut_in_the_middle_or_full_of_noise_costs_only_what_was_cut() {
+    let (postgres, spool) = deployment().await;
+    let client = connect(&postgres.url()).await;
+    let link = client.query_one("SELECT min(id) FROM link", &[]).await.expect("a link").get(0);
+    let now = Clock::system().now();
+    // What a file of the spool has in it, with batches of so many visits.
+    let text_of = |batches: &[usize]| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let writer = Spool::open(directory.path(), 1 << 30).expect("a spool");
+        for visits in batches {
+            writer.append(&batch(link, *visits), now).expect("room");
+        }
+        std::fs::read(writer.segments().pop().expect("a file")).expect("readable")
+    };
+    let write = |name: &str, text: &[u8]| {
+        let path = spool.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    };
+    let mut noise = vec![0; 300_000];
+    rand::fill(&mut noise[..]);
+    let whole = write("0-whole.spool", &text_of(&[100]));
+    let two = text_of(&[200, 300]);
+    let cut = write("1-cut.spool", &two[..two.len() - 5_000]);
+    let behind_noise = [&noise[..], b"\n", &text_of(&[400, 500])].concat();
+    let half_noise = write("2-half-noise.spool", &behind_noise);
+    let only_noise = write("3-noise.spool", &noise);
+
+    let waypost = start(&postgres, spool.path()).await;
+    let figure = async |name: &str| metric(waypost.control(), name).await;
+    eventually("what is good is stored", PATIENCE, async || {
+        (figure("waypost_clicks_counted_total").await > 1_199.5).then_some(())
+    })
+    .await;
+    // A batch of 300 was cut; all others are whole.
+    assert_counted(&postgres.store(), &postgres.url(), 100 + 200 + 400 + 500).await;
+    eventually("the damage is measured", PATIENCE, async || {
+        (figure("waypost_click_spool_damaged_bytes_total").await > 600_000.0
+            && figure("waypost_click_spool_bytes").await < 0.5)
+            .then_some(())
+    })
+    .await;
+    assert!(!whole.exists());
+    let log = waypost.log();
+    for file in [&cut, &half_noise, &only_noise] {
+        let aside = file.with_extension("damaged");
+        assert!(!file.exists() && aside.exists(), "{}", aside.display());
+        assert!(log.contains(file.to_str().expect("plain")), "{log}");
+    }
+    assert!(log.contains("is no clicks: it was cut, or overwritten"), "{log}");
+    // It goes on as if nothing had happened.
+    let paths = paths();
+    assert_eq!(load(waypost.edge(), (1, LINKS), &paths, HEADERS).await.redirects, LINKS);
+    assert_counted(&postgres.store(), &postgres.url(), 1_200 + LINKS).await;
+}
+
+#[tokio::test]
+async fn without_a_spool_clicks_wait_in_memory_and_what_finds_no_room_is_metered() {
+    let (mut postgres, _spool) = deployment().await;
+    let waypost = Waypost::start(&[
+        ("DATABASE_URL", &postgres.url()),
+        ("WAYPOST_CLICKS__SPOOL_DIRECTORY", "/dev/null/nowhere"),
+        ("WAYPOST_CLICKS__QUEUE", "3000"),
+    ])
+    .await;
+    let paths = paths();
+    assert_eq!(load(waypost.edge(), (1, LINKS), &paths, HEADERS).await.redirects, LINKS);
+    postgres.kill();
+    let sent = LINKS + load(waypost.edge(), (4, 2_000), &paths, HEADERS).await.redirects;
+    assert_eq!(sent, LINKS + 8_000);
+    postgres.restart();
+    let lost = "waypost_clicks_dropped_total{reason=\"queue_full\"}";
+    let conserved = eventually("sent is counted or metered", PATIENCE, async || {
+        let lost = metric(waypost.control(), lost).await;
+        let counted = metric(waypost.control(), "waypost_clicks_counted_total").await;
+        let sent = f64::from(u32::try_from(sent).expect("few"));
+        (lost > 0.5 && (lost + counted - sent).abs() < 0.1).then_some(lost)
+    })
+    .await;
+    assert!(conserved > 4_000.0, "{conserved}: there was room for 3,000");
+    let client = connect(&postgres.url()).await;
+    let counted = number(&client, TOTAL).await;
+    assert!((f64::from(u32::try_from(sent - counted).expect("few")) - conserved).abs() < 0.1);
+    let log = waypost.log();
+    assert!(log.contains("give [clicks] spool_directory a directory"), "{log}");
 }
