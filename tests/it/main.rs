@@ -5,6 +5,7 @@ pub mod support;
 
 mod api;
 mod api_bad_input;
+mod api_rules;
 mod bad_input;
 mod clicks;
 mod cluster;
@@ -18,4 +19,5 @@ mod local;
 mod migrations;
 mod outages;
 mod qr;
+mod routing;
 mod shared;
