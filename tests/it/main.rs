@@ -18,6 +18,7 @@ mod edge;
 mod local;
 mod migrations;
 mod outages;
+mod previews;
 mod qr;
 mod routing;
 mod shared;
