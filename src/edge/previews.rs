@@ -10,6 +10,7 @@ use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
+use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
 
@@ -29,6 +30,9 @@ const LOOK_STYLE: &str = "main{width:100%;box-sizing:border-box}\
     ul{margin:0 0 1.25rem;padding-left:1.125rem;color:#4a5265}li{margin:.25rem 0}\
     @media (prefers-color-scheme:dark){.target{background:#1d2230;border-color:#343b4d;\
     color:#f0eee8}ul{color:#a9b0c0}}";
+
+/// Says to programs that walk the web that the answer is not to be found by searching.
+const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// The page for a program that renders previews. `target` is left out when nobody may see it.
 pub fn open_graph(short_url: &str, target: Option<&str>, shown: &Preview) -> Answer {
@@ -63,10 +67,12 @@ pub fn open_graph(short_url: &str, target: Option<&str>, shown: &Preview) -> Ans
 /// What there is to see of a link without opening it.
 pub struct Look {
     /// The link.
-    pub short_url: String,
-    /// Where whoever asks would be led.
-    pub target: String,
-    /// What that depends on, in words; nothing: it is the same for everybody.
+    short_url: String,
+    /// Where whoever asks would be led; `None` when that is told only to those who are counted.
+    target: Option<String>,
+    /// The host of the target, if it has one: that much everybody may know.
+    host: Option<String>,
+    /// What the target depends on, in words; nothing: it is the same for everybody.
     pub depends_on: Vec<&'static str>,
     /// Whether it can be opened only so often.
     pub limited: bool,
@@ -77,14 +83,35 @@ pub struct Look {
 }
 
 impl Look {
+    /// The link with this short URL, of which nothing else is known yet.
+    pub fn of(short_url: String) -> Self {
+        Self {
+            short_url,
+            target: None,
+            host: None,
+            depends_on: Vec::new(),
+            limited: false,
+            expires_at: None,
+            preview: None,
+        }
+    }
+
+    /// It leads there. Of a limited link only the host is shown: who went on from here by the target
+    /// itself would not be counted.
+    pub fn leads_to(&mut self, target: &str) {
+        self.host = parts_of(target).map(|(_, host, _)| host.to_owned());
+        self.target = (!self.limited).then(|| target.to_owned());
+    }
+
     /// The page, as HTML or, when the caller prefers it, as JSON.
     pub fn answer(&self, headers: &HeaderMap) -> Answer {
-        if wants_json(headers) {
-            let mut response = answer_with(self.json().to_string() + "\n", "application/json");
-            response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
-            return response;
-        }
-        html_answer(self.html())
+        let mut answer = if wants_json(headers) {
+            answer_with(self.json().to_string() + "\n", "application/json")
+        } else {
+            html_answer(self.html())
+        };
+        answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+        answer
     }
 
     fn json(&self) -> serde_json::Value {
@@ -92,9 +119,10 @@ impl Look {
         json!({
             "short_url": self.short_url,
             "target": self.target,
+            "host": self.host,
             "depends_on": self.depends_on,
             "limited": self.limited,
-            "expires_at": self.expires_at.map(written),
+            "expires_at": self.expires_at.and_then(moment).map(|at| at.to_string()),
             "title": preview.and_then(|preview| preview.title.as_deref()),
             "description": preview.and_then(|preview| preview.description.as_deref()),
         })
@@ -108,30 +136,69 @@ impl Look {
             &html! {
                 h1 { "Where this link leads" }
                 p.url { (self.short_url) }
-                a.target href=(self.target) rel="noreferrer nofollow" { (self.target) }
+                @match &self.target {
+                    Some(target) => p.target { (written_target(target)) },
+                    None => p.target { strong { (self.host.as_deref().unwrap_or("an app")) } },
+                }
                 @if preview.title.is_some() || preview.description.is_some() {
-                    p {
-                        @if let Some(title) = &preview.title { strong { (title) } " " }
-                        @if let Some(description) = &preview.description { (description) }
-                    }
-                    br;
-                }
-                @if !self.depends_on.is_empty() || self.limited || self.expires_at.is_some() {
-                    ul {
-                        @if !self.depends_on.is_empty() {
-                            li {
-                                "Others may be led elsewhere: it depends on "
-                                (listed(&self.depends_on)) "."
-                            }
-                        }
-                        @if self.limited { li { "It can be opened only a limited number of times." } }
-                        @if let Some(at) = self.expires_at { li { "It works until " (written(at)) "." } }
+                    div.words {
+                        @if let Some(title) = &preview.title { p { strong { (title) } } }
+                        @if let Some(description) = &preview.description { p { (description) } }
                     }
                 }
-                a.go href=(self.target) rel="noreferrer nofollow" { "Go there" }
+                (self.conditions())
+                @match &self.target {
+                    Some(target) => a.go href=(target) rel="noreferrer nofollow" { "Go there" },
+                    None => a.go href=(self.short_url) rel="nofollow" { "Open it, once" },
+                }
             },
         )
     }
+
+    fn conditions(&self) -> Markup {
+        html! {
+            @if !self.depends_on.is_empty() || self.limited || self.expires_at.is_some() {
+                ul {
+                    @if !self.depends_on.is_empty() {
+                        li {
+                            "Others may be led elsewhere: it depends on "
+                            (listed(&self.depends_on)) "."
+                        }
+                    }
+                    @if self.limited {
+                        li {
+                            "It can be opened only a limited number of times. Only those who open it \
+                             see the whole address."
+                        }
+                    }
+                    @if let Some(at) = self.expires_at.and_then(moment) {
+                        li {
+                            "It works until "
+                            time datetime=(at) { (at.strftime("%-d %B %Y, %H:%M UTC")) } "."
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A target with its host set off: what matters most to whoever wants to know where it leads.
+fn written_target(target: &str) -> Markup {
+    html! {
+        @match parts_of(target) {
+            Some((before, host, after)) => { (before) strong { (host) } (after) },
+            None => (target),
+        }
+    }
+}
+
+/// What stands before the host of a URL, the host, and what stands after it; `None` if it has none.
+fn parts_of(url: &str) -> Option<(&str, &str, &str)> {
+    let begin = url.find("://")? + "://".len();
+    let (before, rest) = url.split_at_checked(begin)?;
+    let (host, after) = rest.split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len()))?;
+    (!host.is_empty()).then_some((before, host, after))
 }
 
 /// `a`, `a and b`, `a, b and c`.
@@ -143,10 +210,9 @@ fn listed(words: &[&str]) -> String {
     }
 }
 
-/// A moment as people and programs can read it.
-fn written(at: UnixMillis) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).map(|at| at.to_string()).unwrap_or_default()
+/// A moment; `None` when it is too far away to be written.
+fn moment(at: UnixMillis) -> Option<Timestamp> {
+    Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()
 }
 
 fn document(title: &str, head: &Markup, main: &Markup) -> Markup {
@@ -172,8 +238,9 @@ fn html_answer(page: Markup) -> Answer {
 
 fn answer_with(body: String, content_type: &'static str) -> Answer {
     let mut response = Response::new(Full::new(Bytes::from(body)));
-    let headers: [(HeaderName, &'static str); 4] = [
+    let headers: [(HeaderName, &'static str); 5] = [
         (CONTENT_TYPE, content_type),
+        (X_ROBOTS_TAG, "noindex"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (CACHE_CONTROL, "no-store"),
         (

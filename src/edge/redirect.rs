@@ -249,9 +249,14 @@ impl Edge {
         }
     }
 
-    pub(super) fn nowhere<B>(&self, page: Page, key: &str, request: &Request<B>) -> Answer {
+    /// Counts that nothing was found behind a key.
+    pub(super) fn nothing_found(&self, page: Page) {
         let missing = page == Page::NotFound;
         self.figures.resolved(if missing { Said::Missing } else { Said::Error });
+    }
+
+    fn nowhere<B>(&self, page: Page, key: &str, request: &Request<B>) -> Answer {
+        self.nothing_found(page);
         self.page(page, domain_of(key.as_bytes()), request)
     }
 

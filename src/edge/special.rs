@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{Method, Request};
 
 use super::pages::Page;
@@ -34,7 +34,14 @@ impl Edge {
         now: UnixMillis,
     ) -> Answer {
         let visitor = self.visitor(request, peer);
-        let entry = match self.admit(request, &visitor, entry, now).await {
+        let wish = match visitor.kind {
+            // What a browser fetches ahead it shows later without asking again: nobody would have
+            // counted the person.
+            Kind::Prefetch => None,
+            Kind::Person if request.method() == Method::GET => Some(Wish::Open),
+            Kind::Person | Kind::Bot | Kind::Preview => Some(Wish::Look),
+        };
+        let entry = match self.admit(wish, entry, now).await {
             Ok(entry) => entry,
             Err((page, entry)) => return self.instead(page, &entry, request),
         };
@@ -60,12 +67,11 @@ impl Edge {
         redirect_to(entry.status, with_callers_query(&location, &entry, request), cache_control)
     }
 
-    /// Sees whether the link can be opened now, and uses a click of a limited link up; answers with the
-    /// entry that counts, which may be a later one.
-    async fn admit<B>(
+    /// Sees whether the link can be opened now, and asks for what a limited link may grant; answers with
+    /// the entry that counts, which may be a later one. Without a wish a limited link is declined.
+    async fn admit(
         &self,
-        request: &Request<B>,
-        visitor: &Visitor<'_>,
+        wish: Option<Wish>,
         mut entry: Arc<Entry>,
         now: UnixMillis,
     ) -> Result<Arc<Entry>, (Page, Arc<Entry>)> {
@@ -79,13 +85,8 @@ impl Edge {
             if special.used_up.load(Ordering::Acquire) {
                 return Err((Page::Gone, entry));
             }
-            // What a browser fetches ahead it shows later without asking again: nobody would have
-            // counted the person. A 503 is how a server declines.
-            if visitor.kind == Kind::Prefetch {
-                return Err((Page::NotAhead, entry));
-            }
-            let opens = request.method() == Method::GET && visitor.kind == Kind::Person;
-            let wish = if opens { Wish::Open } else { Wish::Look };
+            // A 503 is how a server declines.
+            let Some(wish) = wish else { return Err((Page::NotAhead, entry)) };
             let Some(key) = key_of(&entry) else { return Err((Page::NotFound, entry)) };
             let allowance = self.resolver.database().allowance();
             match allowance.ask(key.clone(), (entry.link, entry.version), wish).await {
@@ -117,47 +118,54 @@ impl Edge {
         Some(previews::open_graph(&self.short_url(&key), target, &found))
     }
 
-    /// Shows where a link leads, without going there.
+    /// Shows where a link leads, without going there. A link that leads nowhere now has its page, and
+    /// no fallback: who wants to look does not want to go anywhere.
     pub(super) async fn look<B>(&self, request: &Request<B>, peer: IpAddr, key: &str) -> Answer {
         let now = self.clock.now();
-        let entry = match self.find(key, now).await {
+        let found = match self.find(key, now).await {
             Ok((entry, said)) => {
                 self.figures.resolved(said);
-                entry
+                self.admit(Some(Wish::Look), entry, now).await.map_err(|(page, _)| page)
             }
-            Err(page) => return self.nowhere(page, key, request),
+            Err(page) => {
+                self.nothing_found(page);
+                Err(page)
+            }
         };
-        let used_up = |special: &Special| special.used_up.load(Ordering::Acquire);
-        let page = match &entry.special {
-            Some(special) if used_up(special) => Some(Page::Gone),
-            Some(_) | None => ended(&entry, now),
+        let shown = match found {
+            Ok(entry) => self.what_is_seen(request, peer, &entry, now).await,
+            Err(page) => Err(page),
         };
-        if let Some(page) = page {
-            // Not the fallback: who wants to look does not want to go anywhere.
-            return page.answer(request.headers());
+        match shown {
+            Ok(look) => look.answer(request.headers()),
+            Err(page) => page.answer(request.headers()),
         }
-        let Some(key) = key_of(&entry) else { return Page::NotFound.answer(request.headers()) };
-        let mut shown = previews::Look {
-            short_url: self.short_url(&key),
-            target: entry.location.to_str().unwrap_or_default().to_owned(),
-            depends_on: Vec::new(),
-            limited: false,
-            expires_at: (entry.expires_at != UnixMillis::NEVER).then_some(entry.expires_at),
-            preview: None,
-        };
+    }
+
+    /// What there is to see of a link.
+    async fn what_is_seen<B>(
+        &self,
+        request: &Request<B>,
+        peer: IpAddr,
+        entry: &Entry,
+        now: UnixMillis,
+    ) -> Result<previews::Look, Page> {
+        let key = key_of(entry).ok_or(Page::NotFound)?;
+        let mut location = entry.location.clone();
+        let mut look = previews::Look::of(self.short_url(&key));
+        look.expires_at = (entry.expires_at != UnixMillis::NEVER).then_some(entry.expires_at);
         if let Some(special) = &entry.special {
             let visitor = self.visitor(request, peer);
-            let location = self.choose(request, &visitor, &entry, now);
-            location.to_str().unwrap_or_default().clone_into(&mut shown.target);
-            shown.depends_on = depends_on(&special.rules);
-            shown.limited = special.limited;
+            location = self.choose(request, &visitor, entry, now);
+            look.depends_on = depends_on(&special.rules);
+            look.limited = special.limited;
             if special.preview {
-                shown.preview = self.resolver.database().previews().find(&key, entry.version).await;
+                look.preview = self.resolver.database().previews().find(&key, entry.version).await;
             }
         }
-        let mut answer = shown.answer(request.headers());
-        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        answer
+        let location = with_callers_query(&location, entry, request);
+        look.leads_to(location.to_str().unwrap_or_default());
+        Ok(look)
     }
 
     /// Where this visitor is sent.

@@ -3,7 +3,12 @@
 //! Numbers and times are kept wide or as text here, so that [`super::rules`] can name all that is
 //! wrong with a body at once.
 
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::routing::QueryCondition;
@@ -42,6 +47,7 @@ pub struct NewLink {
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_007_199_254_740_992_u64)]
     pub max_clicks: Option<i64>,
     /// Where some visitors are led instead of to the target: the first rule that fits decides.
+    #[serde(deserialize_with = "objects")]
     #[schema(max_items = 32)]
     pub rules: Option<Vec<NewRule>>,
     /// A name for people and previews, 1 to 200 characters.
@@ -73,6 +79,7 @@ pub struct NewRule {
     #[schema(min_items = 1, max_items = 64, example = json!(["de", "pt-BR"]))]
     pub language: Option<Vec<String>>,
     /// The query of the short URL has all of these.
+    #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 64)]
     pub query: Option<Vec<QueryCondition>>,
     /// The visitor is in one of these countries: codes of ISO 3166-1 alpha-2.
@@ -137,7 +144,7 @@ pub struct LinkEdit {
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_007_199_254_740_992_u64)]
     pub max_clicks: Change<i64>,
     /// Where some visitors are led instead; these rules replace those that stand there.
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "given_objects")]
     #[schema(value_type = Option<Vec<NewRule>>, max_items = 32)]
     pub rules: Change<Vec<NewRule>>,
     /// A name for people and previews.
@@ -169,4 +176,43 @@ pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Change<T>, D::Error> {
     Option::deserialize(from).map(Some)
+}
+
+/// A list of objects. Left to themselves, they would be read from lists as well, which would be taken
+/// for their fields in order.
+fn objects<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    let list: Option<Vec<Object<T>>> = Option::deserialize(from)?;
+    Ok(list.map(|list| list.into_iter().map(|Object(it)| it).collect()))
+}
+
+/// Does both.
+fn given_objects<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Change<Vec<T>>, D::Error> {
+    objects(from).map(Some)
+}
+
+/// What is read from a JSON object and nothing else.
+struct Object<T>(T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+
+        impl<'de, T: DeserializeOwned> Visitor<'de> for Reader<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+
+        from.deserialize_map(Reader(PhantomData)).map(Self)
+    }
 }

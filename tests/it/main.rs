@@ -5,6 +5,7 @@ pub mod support;
 
 mod api;
 mod api_bad_input;
+mod api_rules;
 mod bad_input;
 mod click_reports;
 mod clicks;
@@ -20,5 +21,7 @@ mod local;
 mod many_limited;
 mod migrations;
 mod outages;
+mod previews;
 mod qr;
+mod routing;
 mod shared;

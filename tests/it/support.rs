@@ -14,6 +14,7 @@
 pub mod api;
 pub mod client;
 pub mod deployment;
+pub mod html;
 pub mod load;
 pub mod proxy;
 pub mod servers;
