@@ -9,6 +9,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -122,7 +123,9 @@ impl Spool {
     fn new_file(&self, now: UnixMillis) -> io::Result<(PathBuf, File)> {
         let name = format!("{:015}-{:016x}.{ENDING}", now.0, rand::random::<u64>());
         let path = self.directory.join(name);
-        let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        let mut options = OpenOptions::new();
+        // Where people come from is nobody else's business on this machine.
+        let file = options.append(true).create_new(true).mode(0o600).open(&path)?;
         file.lock()?;
         Ok((path, file))
     }

@@ -4,7 +4,7 @@ use crate::cli::Error;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::auth::{ApiKey, Scope};
-use crate::link::request::NewLink;
+use crate::link::request::{NewLink, NewRule};
 use crate::link::service::{self, LinkService};
 use crate::resolve::announce::Announcer;
 use crate::store::{self, Store, audit, keys};
@@ -28,20 +28,20 @@ const LINKS: [(&str, &str, &str, i64, bool); 3] = [
 /// The slug that the screen shows first.
 pub(super) const FIRST: &str = "hello";
 
+/// The slug of the link that leads phones elsewhere.
+pub(super) const ROUTED: &str = "app";
+
 /// Makes the demo links that are not there yet.
 pub(super) async fn make_links(store: &Store, config: &Config) -> Result<(), Error> {
     let announcer = Announcer::new(store.clone(), None, None);
     let links = LinkService::new(store.clone(), announcer, config, Clock::system());
-    for (slug, title, target, status, forward_query) in LINKS {
-        let link = NewLink {
-            slug: Some(slug.to_owned()),
-            title: Some(title.to_owned()),
-            target: Some(target.to_owned()),
-            status: Some(status),
-            forward_query: Some(forward_query),
-            tags: Some(vec!["demo".to_owned()]),
-            ..NewLink::default()
-        };
+    let plain = LINKS.into_iter().map(|(slug, title, target, status, forward_query)| NewLink {
+        status: Some(status),
+        forward_query: Some(forward_query),
+        ..demo_link(slug, title, target)
+    });
+    for link in plain.chain([routed()]) {
+        let slug = link.slug.as_deref().unwrap_or_default();
         match links.create(ACTOR, &link).await {
             Ok(_) | Err(service::Error::SlugTaken(_)) => {}
             // With settings that forbid these targets there is no demo, and that is all.
@@ -52,6 +52,33 @@ pub(super) async fn make_links(store: &Store, config: &Config) -> Result<(), Err
         }
     }
     Ok(())
+}
+
+fn demo_link(slug: &str, title: &str, target: &str) -> NewLink {
+    NewLink {
+        slug: Some(slug.to_owned()),
+        title: Some(title.to_owned()),
+        target: Some(target.to_owned()),
+        tags: Some(vec!["demo".to_owned()]),
+        ..NewLink::default()
+    }
+}
+
+/// A link that leads phones to the stores, and shows itself in a chat.
+fn routed() -> NewLink {
+    let rule = |device: &str, target: &str| NewRule {
+        device: Some(vec![device.to_owned()]),
+        target: Some(target.to_owned()),
+        ..NewRule::default()
+    };
+    NewLink {
+        description: Some("On a phone it opens the store, elsewhere a page.".to_owned()),
+        rules: Some(vec![
+            rule("ios", "https://apps.apple.com/"),
+            rule("android", "https://play.google.com/store/apps"),
+        ]),
+        ..demo_link(ROUTED, "Get the app", "https://example.com/app")
+    }
 }
 
 /// The key of the last start if it still holds, else a new one that may do everything.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use super::demo::FIRST;
+use super::demo::{FIRST, ROUTED};
 
 /// The screen.
 pub(super) struct Screen<'a> {
@@ -37,7 +37,11 @@ impl fmt::Display for Screen<'_> {
             writeln!(f, "  Note: {note}\n")?;
         }
         writeln!(f, "  Open      http://{edge}/{FIRST}")?;
-        writeln!(f, "            http://{edge}/search?q=short+links\n")?;
+        writeln!(f, "            http://{edge}/search?q=short+links")?;
+        writeln!(
+            f,
+            "            http://{edge}/{ROUTED}+  (where it leads, without going there)\n"
+        )?;
         writeln!(f, "  Make a link of your own, in another terminal:\n")?;
         writeln!(f, "curl -sw '\\n' http://{control}/v1/links \\")?;
         writeln!(f, "  -H 'Authorization: Bearer {}' \\", self.api_key)?;
@@ -72,6 +76,7 @@ mod tests {
 
   Open      http://127.0.0.1:8080/hello
             http://127.0.0.1:8080/search?q=short+links
+            http://127.0.0.1:8080/app+  (where it leads, without going there)
 
   Make a link of your own, in another terminal:
 
