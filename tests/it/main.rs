@@ -25,3 +25,4 @@ mod previews;
 mod qr;
 mod routing;
 mod shared;
+mod visitors;
