@@ -57,7 +57,7 @@ pub(super) const INNOCENT: &[&str] = &["cubot", "camscan", "camscanner"];
 /// The table.
 pub(super) const TABLE: &[Line] = &[
     // Who shows in a chat or on a wall what is behind a link.
-    (Meaning::Preview, Place::Start, &["WhatsApp/", "Viber/", "Zalo", "Pinterest/0."]),
+    (Meaning::Preview, Place::Start, &["WhatsApp/", "Viber", "Zalo", "Tumblr/", "Pinterest/0."]),
     (Meaning::Preview, Place::Anywhere, NETWORKS),
     (Meaning::Preview, Place::Anywhere, SERVERS),
     (Meaning::Preview, Place::WordEnd, &["preview", "previews", "previewer", "unfurl", "unfurler"]),
@@ -83,6 +83,8 @@ pub(super) const TABLE: &[Line] = &[
     (Meaning::System(System::OtherMobile), Place::Word, &["Windows Phone", "IEMobile", "KAIOS"]),
     (Meaning::System(System::OtherMobile), Place::Word, &["Tizen", "OpenHarmony", "like Android"]),
     (Meaning::System(System::Ios), Place::Word, &["iPhone", "iPad", "iPod", "iPh OS"]),
+    // An iPad that says it is a Mac: these browsers have other names there.
+    (Meaning::System(System::Ios), Place::Word, &["CriOS/", "FxiOS/", "EdgiOS/", "OPiOS/"]),
     (Meaning::System(System::Android), Place::Word, &["Android", "Adr"]),
     (Meaning::System(System::Ios), Place::Anywhere, &["Mobile/15E148"]),
     (Meaning::System(System::OtherMobile), Place::Anywhere, OLD_PHONES),
@@ -103,7 +105,7 @@ pub(super) const TABLE: &[Line] = &[
     (Meaning::Browser(Browser::Opera), Place::Word, &["OPR/", "OPiOS/", "OPT/", "OPX/"]),
     (Meaning::Browser(Browser::Opera), Place::Word, &["Opera", "Opera Mini"]),
     (Meaning::Browser(Browser::InApp), Place::Anywhere, &["; wv)", "Electron/"]),
-    (Meaning::Browser(Browser::Firefox), Place::Word, &["Firefox/", "FxiOS/"]),
+    (Meaning::Browser(Browser::Firefox), Place::Word, &["Firefox/", "FxiOS/", "Focus/"]),
     (Meaning::Browser(Browser::Chrome), Place::Word, &["Chrome/", "CriOS/", "Chromium/"]),
     (Meaning::Browser(Browser::Safari), Place::Word, &["Safari/"]),
 ];
@@ -134,6 +136,7 @@ const NETWORKS: &[&str] = &[
     "FlipboardProxy",
     "MetaTagFetcher",
     "WebsiteMetadataRetriever",
+    "GoogleMessages/",
 ];
 
 /// Servers that do it for others, and those that everybody can run.
@@ -211,6 +214,7 @@ const SCANNERS: &[&str] = &[
     "proofpoint",
     "TrendMicro",
     "FireEye",
+    "LinkCheck",
     "VirusTotal",
     "Netcraft",
     "CensysInspect",
@@ -222,7 +226,8 @@ const SCANNERS: &[&str] = &[
     "WhatWeb",
 ];
 
-/// Readers on behalf of models, search engines and mail boxes.
+/// Readers on behalf of models, search engines and mail boxes; Office looks at a link before it gives
+/// it to a browser.
 const READERS: &[&str] = &[
     "GPTBot",
     "ChatGPT-User",
@@ -237,9 +242,11 @@ const READERS: &[&str] = &[
     "GoogleOther",
     "Google-InspectionTool",
     "Google-Read-Aloud",
+    "DuplexWeb-Google",
     "Google Favicon",
     "GoogleImageProxy",
     "YahooMailProxy",
+    "ms-office",
     "Mediapartners-Google",
     "AppEngine-Google",
     "HTTrack",
