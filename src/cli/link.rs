@@ -6,6 +6,7 @@ use super::context::{Context, actor};
 use super::fields::{self, change, say_fields, say_json};
 use super::{Error, say};
 use crate::api::links::{LARGEST_PAGE, LinkPage, LinkView};
+use crate::link::fault::Fault;
 use crate::link::model::Link;
 use crate::link::request::{LinkEdit, NewLink, NewRule};
 use crate::link::service::{self, ListRequest};
@@ -18,6 +19,7 @@ mod rule;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a link and print its short URL
+    #[command(after_help = rule::HELP)]
     Create(Box<Create>),
     /// Show a link
     Get {
@@ -33,7 +35,8 @@ pub(crate) enum Command {
     Clicks(clicks::Clicks),
     /// List links, newest first
     List(List),
-    /// Edit a link
+    /// Edit a link; tags and rules replace those that stand there
+    #[command(after_help = rule::HELP)]
     Edit(Box<Edit>),
     /// Delete a link
     Delete {
@@ -73,13 +76,11 @@ pub(crate) struct Options {
     /// Where people go once the link is gone
     #[arg(long, value_name = "URL")]
     fallback: Option<String>,
-    /// How often the link can be opened
+    /// How often the link can be opened, by people; then it is gone
     #[arg(long, value_name = "COUNT")]
     max_clicks: Option<i64>,
-    /// Where some visitors are led instead: conditions, then a target, such as
-    /// `device=ios,android language=de https://example.com/app`; may be given several times, and the
-    /// first rule that fits decides. Conditions: device, language, query=name:value, country, after,
-    /// before, percent
+    /// Where some visitors are led instead, such as 'device=ios https://example.com/app'; may be given
+    /// several times; see below
     #[arg(long = "rule", value_name = "RULE", value_parser = rule::parse)]
     rules: Vec<NewRule>,
     /// A name for people and previews
@@ -117,7 +118,7 @@ pub(crate) struct Create {
     json: bool,
 }
 
-/// Edit a link.
+/// Edit a link; tags and rules replace those that stand there.
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
     #[command(flatten)]
@@ -342,15 +343,26 @@ fn rule_option(place: &str) -> String {
     format!("--rule {rule}{comma} {}", rest.join(" ")).trim_end().to_owned()
 }
 
+/// A fault whose words name a rule, if they do, by its option instead of its pointer.
+fn in_options(fault: Fault) -> Fault {
+    let Some((before, rest)) = fault.detail.split_once("/rules/") else { return fault };
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let (place, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    Fault { detail: format!("{before}{}{after}", rule_option(place)), ..fault }
+}
+
 /// Says what is wrong in the words of the command line: a line for each option.
 fn explain(error: service::Error) -> Error {
     match error {
-        service::Error::Invalid(faults) => fields::explain(faults, |field, place| match field {
-            "target" => Some("target".to_owned()),
-            "tags" => Some("--tag".to_owned()),
-            "rules" => Some(rule_option(place)),
-            _ => None,
-        }),
+        service::Error::Invalid(faults) => {
+            let faults = faults.into_iter().map(in_options).collect();
+            fields::explain(faults, |field, place| match field {
+                "target" => Some("target".to_owned()),
+                "tags" => Some("--tag".to_owned()),
+                "rules" => Some(rule_option(place)),
+                _ => None,
+            })
+        }
         service::Error::Store(error) => Error::Store(error),
         service::Error::UnknownDomain(_)
         | service::Error::NotFound(_)

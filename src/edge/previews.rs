@@ -20,16 +20,25 @@ use crate::clock::UnixMillis;
 use crate::store::redirects::Preview;
 
 /// What the pages about links look like, beside what all pages have in common.
-const LOOK_STYLE: &str = "main{width:100%;box-sizing:border-box}\
-    .url{font-weight:600;overflow-wrap:anywhere;color:inherit;margin:0 0 1.25rem}\
-    .target{display:block;padding:.875rem 1rem;margin:0 0 1.25rem;border:1px solid #d9d5ca;\
-    border-radius:.5rem;background:#fff;color:#1d2433;overflow-wrap:anywhere;\
-    font:1rem/1.45 ui-monospace,SFMono-Regular,Menlo,monospace;text-decoration:none}\
-    .go{display:inline-block;padding:.625rem 1.25rem;border-radius:.5rem;background:#b8481a;\
-    color:#fff;text-decoration:none;font-weight:600}\
+const LOOK_STYLE: &str = "main{width:100%;min-width:0;box-sizing:border-box}\
+    h1{text-wrap:balance}h1,p,li{overflow-wrap:anywhere}\
+    .url{font-size:1rem;margin:0 0 1rem}\
+    .target{max-height:11.6rem;overflow-y:auto;padding:.875rem 1rem;margin:0 0 1.25rem;\
+    border:1px solid #d9d5ca;border-radius:.5rem;background:#fff;color:#4a5265;\
+    font:1rem/1.45 ui-monospace,SFMono-Regular,Menlo,monospace}\
+    .target strong{color:#1d2433}\
+    blockquote{margin:0 0 1.25rem;padding-left:1rem;border-left:.1875rem solid #d9d5ca}\
+    cite{display:block;font-style:normal;font-size:.875rem;color:#636b7c}\
     ul{margin:0 0 1.25rem;padding-left:1.125rem;color:#4a5265}li{margin:.25rem 0}\
+    .go{display:inline-block;margin-top:.25rem;padding:.625rem 1.25rem;border-radius:.5rem;\
+    background:#b8481a;color:#fff;text-decoration:none;font-weight:600}\
+    .go:hover{background:#9c3c14}\
+    .go:focus-visible{outline:.1875rem solid currentColor;outline-offset:.125rem;color:#fff}\
+    h1+.go,p+.go{margin-top:1.25rem}.target+.go{margin-top:0}\
+    @media (max-width:26rem){main{padding:1.5rem 1.25rem}h1{font-size:1.5rem}}\
     @media (prefers-color-scheme:dark){.target{background:#1d2230;border-color:#343b4d;\
-    color:#f0eee8}ul{color:#a9b0c0}}";
+    color:#a9b0c0}.target strong{color:#f0eee8}blockquote{border-color:#454e64}\
+    cite{color:#98a0b2}ul{color:#a9b0c0}}";
 
 /// Says to programs that walk the web that the answer is not to be found by searching.
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
@@ -55,7 +64,7 @@ pub fn open_graph(short_url: &str, target: Option<&str>, shown: &Preview) -> Ans
             h1 { (title) }
             @if let Some(description) = &shown.description { p { (description) } }
             // For a person who gets here although this page is for programs.
-            p { a.go href=(target.unwrap_or(short_url)) rel="noreferrer nofollow" { "Continue" } }
+            a.go href=(target.unwrap_or(short_url)) rel="noreferrer nofollow" { "Continue" }
         },
     );
     let mut response = html_answer(page);
@@ -141,7 +150,8 @@ impl Look {
                     None => p.target { strong { (self.host.as_deref().unwrap_or("an app")) } },
                 }
                 @if preview.title.is_some() || preview.description.is_some() {
-                    div.words {
+                    blockquote {
+                        cite { "Its owner says" }
                         @if let Some(title) = &preview.title { p { strong { (title) } } }
                         @if let Some(description) = &preview.description { p { (description) } }
                     }
@@ -149,7 +159,7 @@ impl Look {
                 (self.conditions())
                 @match &self.target {
                     Some(target) => a.go href=(target) rel="noreferrer nofollow" { "Go there" },
-                    None => a.go href=(self.short_url) rel="nofollow" { "Open it, once" },
+                    None => a.go href=(self.short_url) rel="nofollow" { "Open it" },
                 }
             },
         )

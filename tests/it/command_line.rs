@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::{TestDatabase, Waypost, eventually, get};
 
 /// Runs a command on a database: whether it succeeded, and what it printed.
-async fn run(database: &TestDatabase, arguments: &[&str]) -> (bool, String) {
+pub(crate) async fn run(database: &TestDatabase, arguments: &[&str]) -> (bool, String) {
     let environment = [
         ("DATABASE_URL", database.url()),
         ("WAYPOST_EDGE__PUBLIC_URL", "https://go.example/".to_owned()),

@@ -12,6 +12,7 @@ mod clicks;
 mod cluster;
 mod coherence;
 mod command_line;
+mod command_line_rules;
 mod dev;
 mod dictionary;
 mod domains;

@@ -8,6 +8,28 @@ use crate::link::request::NewRule;
 use crate::link::routing::{DeviceClass, QueryCondition, Rule};
 use crate::visitor::country::Country;
 
+/// The names of all conditions.
+const CONDITIONS: [&str; 7] =
+    ["device", "language", "query", "country", "after", "before", "percent"];
+
+/// What the help says of rules.
+pub(super) const HELP: &str = "\
+Rules:
+  A rule is conditions and then a target, in quotes:
+    --rule 'device=ios,android language=de https://example.com/app'
+  All of its conditions must hold; of values with commas between them one is enough. The first rule
+  that fits decides, and whom none fits is led to the link's own target.
+
+  device=ios,android           what the visitor holds: ios, android, desktop, or mobile for any
+                               phone or tablet
+  language=de,pt-BR            what the visitor likes to read best; de is any German
+  country=DE,AT                where the visitor is; needs the setting clicks.country_file
+  query=src:qr                 the short URL has ?src=qr; query=src is any value; may stand several
+                               times, and must then have all; percent-encoded where it has to be
+  after=2030-01-31T12:00:00Z   from this moment on
+  before=2030-02-28T12:00:00Z  until just before this moment
+  percent=20                   so many of 100 visitors: the next ones after those of the rules above";
+
 /// What stands unescaped in the name or value of a query condition.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'~').remove(b'-');
 
@@ -15,11 +37,21 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'~'
 pub(super) fn parse(text: &str) -> Result<NewRule, String> {
     let mut words: Vec<&str> = text.split_whitespace().collect();
     let target = words.pop().ok_or("is empty; write 'device=ios https://example.com/'")?;
+    if target.split_once('=').is_some_and(|(name, _)| CONDITIONS.contains(&name)) {
+        return Err(format!("'{target}' is a condition; write the target after it"));
+    }
     let mut rule = NewRule { target: Some(target.to_owned()), ..NewRule::default() };
-    for word in words {
+    for (place, word) in words.iter().enumerate() {
         let (name, value) = word
             .split_once('=')
             .ok_or_else(|| format!("'{word}' is no condition; write name=value"))?;
+        let named_before = words.iter().take(place).any(|it| it.split('=').next() == Some(name));
+        if named_before && name != "query" {
+            return Err(format!(
+                "'{name}' stands twice; several values have commas between them, and a time or a \
+                 percent stands once"
+            ));
+        }
         let list = || Some(value.split(',').map(str::to_owned).collect());
         match name {
             "device" => rule.device = list(),
@@ -35,10 +67,8 @@ pub(super) fn parse(text: &str) -> Result<NewRule, String> {
                 rule.percent = Some(percent);
             }
             other => {
-                return Err(format!(
-                    "'{other}' is no condition; there are device, language, query, country, after, \
-                     before and percent"
-                ));
+                let known = CONDITIONS.join(", ");
+                return Err(format!("'{other}' is no condition; use one of: {known}"));
             }
         }
     }
@@ -106,8 +136,10 @@ mod tests {
     fn what_is_no_rule_is_refused_with_a_word_about_it() {
         for (text, part) in [
             ("", "is empty"),
+            ("device=ios language=de", "'language=de' is a condition; write the target after it"),
             ("ios https://example.com/", "'ios' is no condition"),
             ("weather=rain https://example.com/", "'weather' is no condition"),
+            ("device=ios device=android https://example.com/", "'device' stands twice"),
             ("percent=half https://example.com/", "a number from 1 to 100"),
         ] {
             let said = parse(text).expect_err("refused");
