@@ -36,12 +36,12 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, pipeline: &Pipeline) -> fmt::Res
         f,
         "\nOn disk, {visits} visits: {:.0} bytes a visit ({rows:.0} for its row, {indexes:.0} for \
          indexes); what a day adds up to takes {:.1} MiB.\n\n\
-         Questions over HTTP, 200 times one after the other, with one day of clicks and with {}:\n\n\
-         | link, clicks | question | p50 ms, 1 day | p50 ms, {1} days | ratio | p99 ms, 1 day \
-         | p99 ms, {1} days |\n|---|---|---:|---:|---:|---:|---:|",
+         Questions over HTTP, 200 times one after the other, with one day of clicks and with {all}:\n\n\
+         | link, clicks | question | p50 ms, 1 day | p50 ms, {all} days | ratio | p99 ms, 1 day \
+         | p99 ms, {all} days |\n|---|---|---:|---:|---:|---:|---:|",
         rows + indexes,
         sum_bytes_per_day / (1_024.0 * 1_024.0),
-        days.len(),
+        all = days.len(),
     )?;
     for question in questions {
         let (before, after) = (question.one_day, question.all_days);
