@@ -13,14 +13,16 @@ use crate::corpus;
 use crate::database::Database;
 use crate::meters::Meters;
 use crate::peers::{self, Place, Waypost};
-use crate::wrk::{Care, Choice, Generator};
-use crate::{Error, Options, say};
+use crate::wrk::{CONNECTIONS, Care, Choice, Generator, Outcome};
+use crate::{Beside, Error, Options, say};
 
 /// What the outage benchmark found.
 #[derive(Serialize)]
 pub(crate) struct Outage {
     /// Links that got traffic.
     pub(crate) links: usize,
+    /// Whether PostgreSQL and Redis shared the measured core, not the generator's.
+    pub(crate) stores_on_measured_core: bool,
     /// The length of a measured round, in seconds.
     pub(crate) round_seconds: u32,
     /// Turns that were measured again because other programs were busy.
@@ -127,6 +129,7 @@ pub(crate) fn measure(options: &Options) -> Result<Outage, Error> {
     let after = (trial.settle()?, stored(&database)?);
     Ok(Outage {
         links: LINKS,
+        stores_on_measured_core: options.stores == Beside::Server,
         round_seconds: trial.seconds,
         repeated,
         running,
@@ -193,7 +196,7 @@ impl Trial<'_> {
         Ok(round)
     }
 
-    fn send(&mut self, seconds: u32, care: Care) -> Result<crate::wrk::Outcome, Error> {
+    fn send(&mut self, seconds: u32, care: Care) -> Result<Outcome, Error> {
         let outcome = self.generator.run(self.waypost.peer.address, CHOICE, seconds, care)?;
         self.sent += outcome.requests;
         self.runs += 1;
@@ -227,7 +230,7 @@ impl Trial<'_> {
         });
         Books {
             sent: self.sent,
-            in_flight_at_most: self.runs.saturating_mul(crate::wrk::CONNECTIONS),
+            in_flight_at_most: self.runs.saturating_mul(CONNECTIONS),
             redirected: later.redirected - earlier.redirected,
             counted: later.counted - earlier.counted,
             stored: stored - stored_before,

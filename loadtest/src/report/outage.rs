@@ -12,13 +12,15 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, outage: &Outage) -> fmt::Result 
         "\n## Redirects while PostgreSQL stands still\n\n{} links, all of them in Waypost's memory, Zipf; \
          {CONNECTIONS} keep-alive connections. {} rounds of {} s by turns, with PostgreSQL running and \
          frozen (SIGSTOP to all its processes, as the round begins); {} more turns disturbed and \
-         repeated. Medians, with the lowest and the highest round in brackets. {} wrong answers.\n\n\
+         repeated. Running, PostgreSQL shared {} core. Medians, with the lowest and the highest round in \
+         brackets. {} wrong answers.\n\n\
          | PostgreSQL | requests/s | p50 ms | p99 ms | its core busy | wrk's core busy | others busy \
          |\n|---|---:|---:|---:|---:|---:|---:|",
         outage.links,
         outage.running.len(),
         outage.round_seconds,
         outage.repeated,
+        if outage.stores_on_measured_core { "Waypost's" } else { "wrk's" },
         outage.errors,
     )?;
     for (name, rounds) in [("running", &outage.running), ("frozen", &outage.frozen)] {
