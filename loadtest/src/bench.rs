@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::client::Connection;
 use crate::corpus::{self, Link};
 use crate::machine::CpuTimes;
+use crate::meters::Meters;
 use crate::peers::{self, Peer, Place};
-use crate::wrk::{Care, Choice, Generator};
+use crate::wrk::{Care, Choice, Generator, Outcome};
 use crate::{Beside, Error, Options, Part, say};
 
 /// All that the redirect benchmark found.
@@ -78,22 +79,22 @@ pub(crate) struct Clicks {
 }
 
 /// Seconds of a run that looks at every answer.
-const CHECK_SECONDS: u32 = 2;
+pub(crate) const CHECK_SECONDS: u32 = 2;
 
 /// How often a link that cannot be looked up in time is asked for again, before anything is measured.
 const RETRIES: u32 = 25;
 
 /// A turn is measured again when other programs use more than this share of the machine meanwhile.
-const DISTURBED: f64 = 0.03;
+pub(crate) const DISTURBED: f64 = 0.03;
 
 /// Starts the servers, lets them take turns, and stops them.
 pub(crate) fn redirects(options: &Options) -> Result<Redirects, Error> {
     let directory = peers::directory()?;
     let links = corpus::links(options.links);
-    let server_core = server_core(options)?;
     let generator = Generator::prepare(options.generator_core, directory.path(), &links)?;
     let mut left_out = Vec::new();
-    let place = Place { core: server_core, directory: directory.path(), counted: false };
+    let cores = Cores::of(options)?;
+    let place = Place { core: cores.server, directory: directory.path(), counted: false };
     let servers = start(options, place, &links, &mut left_out)?;
     for server in servers.iter().filter(|server| server.knows_links) {
         say(&format!("Checking where every link of {} leads.", server.name));
@@ -101,7 +102,6 @@ pub(crate) fn redirects(options: &Options) -> Result<Redirects, Error> {
     }
     let metered = servers.iter().find_map(|server| server.metrics);
     let before = metered.map(Meters::read).transpose()?;
-    let cores = Cores { server: server_core, generator: options.generator_core };
     let mut tally = Tally { options, generator: &generator, cores, waypost_requests: 0.0 };
     let mut series = Vec::new();
     for choice in Choice::ALL {
@@ -116,7 +116,7 @@ pub(crate) fn redirects(options: &Options) -> Result<Redirects, Error> {
             Some(Clicks {
                 requests: tally.waypost_requests,
                 counted: after.counted - before.counted,
-                dropped: after.dropped - before.dropped,
+                dropped: after.all_dropped() - before.all_dropped(),
             })
         }
         _ => None,
@@ -130,15 +130,46 @@ pub(crate) fn redirects(options: &Options) -> Result<Redirects, Error> {
     })
 }
 
-pub(crate) fn server_core(options: &Options) -> Result<usize, Error> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let core = options.server_core.unwrap_or_else(|| cores.saturating_sub(1));
-    if core == options.generator_core {
-        let what = "the server and the generator need a core each; this machine has one, or \
-                    --server-core and --generator-core are the same";
-        return Err(Error::broken("loadtest", what));
+/// The two cores that matter.
+#[derive(Clone, Copy)]
+pub(crate) struct Cores {
+    /// The one of the server that is measured.
+    pub(crate) server: usize,
+    /// The one of the load generator.
+    pub(crate) generator: usize,
+}
+
+impl Cores {
+    /// Those that were asked for, or the last one and the first one.
+    pub(crate) fn of(options: &Options) -> Result<Self, Error> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let server = options.server_core.unwrap_or_else(|| cores.saturating_sub(1));
+        if server == options.generator_core {
+            let what = "the server and the generator need a core each; this machine has one, or \
+                        --server-core and --generator-core are the same";
+            return Err(Error::broken("loadtest", what));
+        }
+        Ok(Self { server, generator: options.generator_core })
     }
-    Ok(core)
+
+    /// What came of one run of the generator, and what the machine did meanwhile.
+    pub(crate) fn watch(
+        self,
+        run: impl FnOnce() -> Result<Outcome, Error>,
+    ) -> Result<(Outcome, Round), Error> {
+        let before = CpuTimes::read()?;
+        let outcome = run()?;
+        let after = CpuTimes::read()?;
+        let round = Round {
+            requests_per_second: outcome.requests * 1e6 / outcome.microseconds,
+            p50_microseconds: outcome.p50,
+            p99_microseconds: outcome.p99,
+            server_core_busy: after.busy_since(&before, self.server),
+            generator_core_busy: after.busy_since(&before, self.generator),
+            others_busy: after.others_since(&before),
+        };
+        Ok((outcome, round))
+    }
 }
 
 fn start(
@@ -152,7 +183,7 @@ fn start(
         left_out.push("Waypost: not asked for".to_owned());
     } else {
         say(&format!("Starting Waypost and giving it {} links.", links.len()));
-        servers.push(peers::waypost(options, place, links)?);
+        servers.push(peers::waypost(options, place, links, &[])?.peer);
     }
     if options.skips(Part::Nginx) {
         left_out.push("nginx: not asked for".to_owned());
@@ -168,7 +199,7 @@ fn start(
 }
 
 /// Asks for every link once, which warms the caches too.
-fn check_targets(server: &Peer, links: &[Link]) -> Result<(), Error> {
+pub(crate) fn check_targets(server: &Peer, links: &[Link]) -> Result<(), Error> {
     let ask = Error::io(format!("ask {} for a link", server.name));
     let wrong = (|| {
         let mut connection = Connection::open(server.address)?;
@@ -200,12 +231,6 @@ fn check_targets(server: &Peer, links: &[Link]) -> Result<(), Error> {
             ),
         )),
     }
-}
-
-#[derive(Clone, Copy)]
-struct Cores {
-    server: usize,
-    generator: usize,
 }
 
 /// Runs the rounds, and keeps count of what Waypost was asked.
@@ -264,18 +289,11 @@ impl Tally<'_> {
         let mut turn = Vec::with_capacity(servers.len());
         for (server, into) in servers.iter().zip(measured) {
             let warm_up = self.send(choice, server, self.options.warm_up_seconds, Care::Measure)?;
-            let before = CpuTimes::read()?;
-            let outcome = self.send(choice, server, self.options.seconds, Care::Measure)?;
-            let after = CpuTimes::read()?;
+            let (cores, seconds) = (self.cores, self.options.seconds);
+            let (outcome, round) =
+                cores.watch(|| self.send(choice, server, seconds, Care::Measure))?;
             into.errors += warm_up.errors + outcome.errors;
-            turn.push(Round {
-                requests_per_second: outcome.requests * 1e6 / outcome.microseconds,
-                p50_microseconds: outcome.p50,
-                p99_microseconds: outcome.p99,
-                server_core_busy: after.busy_since(&before, self.cores.server),
-                generator_core_busy: after.busy_since(&before, self.cores.generator),
-                others_busy: after.others_since(&before),
-            });
+            turn.push(round);
         }
         Ok(turn)
     }
@@ -286,43 +304,13 @@ impl Tally<'_> {
         server: &Peer,
         seconds: u32,
         care: Care,
-    ) -> Result<crate::wrk::Outcome, Error> {
+    ) -> Result<Outcome, Error> {
         let outcome = self.generator.run(server.address, choice, seconds, care)?;
         if server.metrics.is_some() {
             self.waypost_requests += outcome.requests;
         }
         Ok(outcome)
     }
-}
-
-/// The click counters of Waypost's metrics.
-struct Meters {
-    counted: f64,
-    dropped: f64,
-}
-
-impl Meters {
-    fn read(control: std::net::SocketAddr) -> Result<Self, Error> {
-        let text = Connection::open(control)
-            .and_then(|mut connection| connection.get("/metrics"))
-            .map_err(Error::io("read Waypost's metrics"))?
-            .body;
-        Ok(Self {
-            counted: total(&text, "waypost_clicks_counted_total"),
-            dropped: total(&text, "waypost_clicks_dropped_total"),
-        })
-    }
-}
-
-/// The sum over all labels of one metric in Prometheus' text format.
-fn total(text: &str, metric: &str) -> f64 {
-    text.lines()
-        .filter_map(|line| {
-            let rest = line.strip_prefix(metric)?;
-            let is_this = rest.starts_with([' ', '{']);
-            is_this.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
-        })
-        .sum()
 }
 
 /// The value in the middle; of an even number of values, the upper one of the two in the middle.
@@ -335,13 +323,6 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_metric_is_added_up_over_its_labels_and_not_with_its_namesakes() {
-        let text = "# HELP a_total x\na_total{reason=\"full\"} 2\na_total{reason=\"away\"} 3.5\n\
-                    a_total_other 7\n";
-        assert!((total(text, "a_total") - 5.5).abs() < f64::EPSILON);
-    }
 
     #[test]
     fn the_median_does_not_mind_one_wild_round() {

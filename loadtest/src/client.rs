@@ -37,6 +37,15 @@ impl Connection {
         self.exchange(&request)
     }
 
+    /// `GET path` with an API key.
+    pub(crate) fn get_with_key(&mut self, path: &str, key: &str) -> std::io::Result<Answer> {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\n\r\n",
+            self.host
+        );
+        self.exchange(&request)
+    }
+
     /// Sends `GET path` with all that a browser sends along, and does not wait for the answer.
     pub(crate) fn ask_as_browser(&mut self, path: &str) -> std::io::Result<()> {
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.host);

@@ -4,12 +4,13 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
+use crate::bench::Cores;
 use crate::client::Connection;
 use crate::corpus::{self, Link};
 use crate::peers::{self, Peer, Place};
 use crate::process::find;
 use crate::wrk::CONNECTIONS;
-use crate::{Error, Options, Part, bench, say};
+use crate::{Error, Options, Part, say};
 
 /// What callgrind counted for one server.
 #[derive(Serialize)]
@@ -33,13 +34,13 @@ pub(crate) fn count(options: &Options) -> Result<Vec<Counted>, Error> {
     }
     let directory = peers::directory()?;
     let links = corpus::links(LINKS);
-    let core = bench::server_core(options)?;
+    let core = Cores::of(options)?.server;
     let place = Place { core, directory: directory.path(), counted: true };
     say("Counting instructions of the bare server.");
     let mut counted = vec![of(&peers::bare(place)?, place, &links)?];
     if !options.skips(Part::Waypost) {
         say("Counting instructions of Waypost.");
-        counted.push(of(&peers::waypost(options, place, &links)?, place, &links)?);
+        counted.push(of(&peers::waypost(options, place, &links, &[])?.peer, place, &links)?);
     }
     Ok(counted)
 }

@@ -1,5 +1,6 @@
 //! Benchmarks of Waypost beside its peers: redirects per second on one core, and bytes per link in
-//! Redis. `loadtest/README.md` says what is measured, how, and how to read it.
+//! Redis; and of Waypost alone: redirects while PostgreSQL stands still, and clicks on their way in and
+//! out. `loadtest/README.md` says what is measured, how, and how to read it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,11 +10,15 @@ use clap::{Parser, Subcommand};
 
 mod bare;
 mod bench;
+mod clicks;
 mod client;
 mod corpus;
+mod database;
 mod instructions;
 mod machine;
 mod memory;
+mod meters;
+mod outage;
 mod peers;
 mod process;
 mod random;
@@ -61,6 +66,9 @@ pub(crate) struct Options {
     /// Links of the Redis memory benchmark.
     #[arg(long, default_value_t = 1_000_000)]
     redis_links: usize,
+    /// Clicks of each day in the click benchmark.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    clicks: u32,
     /// The core of the server being measured; the last one when not given.
     #[arg(long)]
     server_core: Option<usize>,
@@ -108,6 +116,10 @@ pub(crate) enum Part {
     Nginx,
     /// Redirects altogether.
     Redirects,
+    /// Redirects while PostgreSQL stands still.
+    Outage,
+    /// Clicks: storing them, adding them up, asking about them.
+    Clicks,
     /// The bytes per link in Redis.
     Redis,
 }
@@ -175,6 +187,12 @@ fn run(options: &Options) -> Result<bool, Error> {
     let mut report = report::Report::new(machine, options);
     if !options.skips(Part::Redirects) {
         report.redirects = Some(bench::redirects(options)?);
+    }
+    if !options.skips(Part::Outage) {
+        report.outage = Some(outage::measure(options)?);
+    }
+    if !options.skips(Part::Clicks) {
+        report.clicks = Some(clicks::measure(options)?);
     }
     if !options.skips(Part::Redis) {
         report.memory = Some(memory::measure(options)?);

@@ -111,19 +111,38 @@ pub(crate) fn nginx(place: Place<'_>, links: &[Link]) -> Result<Option<Peer>, Er
 
 /// What `waypost dev` leaves for programs to read.
 #[derive(Deserialize)]
-struct Whereabouts {
+pub(crate) struct Whereabouts {
     edge: SocketAddr,
-    control: SocketAddr,
-    api_key: String,
+    /// Where the API and the metrics are.
+    pub(crate) control: SocketAddr,
+    /// The key that the API takes.
+    pub(crate) api_key: String,
+    /// The address of the private PostgreSQL.
+    pub(crate) database_url: String,
 }
 
-/// Waypost with its private PostgreSQL and Redis, filled with the links.
-pub(crate) fn waypost(options: &Options, place: Place<'_>, links: &[Link]) -> Result<Peer, Error> {
+/// Waypost, and the ways into it.
+pub(crate) struct Waypost {
+    /// The server.
+    pub(crate) peer: Peer,
+    /// Where everything of it is.
+    pub(crate) whereabouts: Whereabouts,
+}
+
+/// Waypost with its private PostgreSQL and Redis, filled with the links. `settings` are variables of
+/// its environment; all others are as released.
+pub(crate) fn waypost(
+    options: &Options,
+    place: Place<'_>,
+    links: &[Link],
+    settings: &[(&str, &str)],
+) -> Result<Waypost, Error> {
     let data = place.directory.join("dev");
     let mut command = place.command(&program(options)?);
     command.arg("dev").arg("--data").arg(&data);
     command.args(["--edge", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
     command.env("WAYPOST_EDGE__WORKERS", "1").env("WAYPOST_LOG__LEVEL", "warn");
+    command.envs(settings.iter().copied());
     command.env_remove("DATABASE_URL").env_remove("REDIS_URL");
     let mut process = Process::start("waypost", command, place.directory)?;
     let found: Whereabouts = process.wait_for(Duration::from_mins(2), || {
@@ -137,13 +156,14 @@ pub(crate) fn waypost(options: &Options, place: Place<'_>, links: &[Link]) -> Re
     if options.stores == Beside::Generator {
         move_stores(options.generator_core, process.id())?;
     }
-    Ok(Peer {
+    let peer = Peer {
         name: "Waypost",
         address: found.edge,
         knows_links: true,
         metrics: Some(found.control),
         process,
-    })
+    };
+    Ok(Waypost { peer, whereabouts: found })
 }
 
 /// The waypost program: the one that was named, or the one beside this program.
@@ -205,15 +225,20 @@ fn fill(waypost: &Whereabouts, links: &[Link]) -> Result<(), Error> {
     Ok(())
 }
 
+/// The processes that Waypost started whose programs' names begin with one of `names`.
+pub(crate) fn stores(waypost: u32, names: &[&str]) -> Result<Vec<u32>, Error> {
+    let processes = Processes::read().map_err(Error::io("list the processes"))?;
+    let is_one = |id: &u32| {
+        let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+        names.iter().any(|begin| name.starts_with(begin))
+    };
+    Ok(processes.below(waypost).filter(is_one).collect())
+}
+
 /// Moves the PostgreSQL and the Redis that Waypost started to another core.
 fn move_stores(core: usize, waypost: u32) -> Result<(), Error> {
-    let processes = Processes::read().map_err(Error::io("list the processes"))?;
     let mut moved = 0;
-    for id in processes.below(waypost) {
-        let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
-        if !(name.starts_with("postgres") || name.starts_with("redis")) {
-            continue;
-        }
+    for id in stores(waypost, &["postgres", "redis"])? {
         let status = Command::new("taskset")
             .args(["-a", "-c", "-p", &core.to_string(), &id.to_string()])
             .output()

@@ -6,11 +6,16 @@ use std::fs;
 use serde::Serialize;
 
 use crate::bench::{Clicks, Measured, Redirects, Round, Series, median};
+use crate::clicks::Pipeline;
 use crate::instructions::Counted;
 use crate::machine::Machine;
 use crate::memory::Memory;
+use crate::outage::Outage;
 use crate::wrk::CONNECTIONS;
 use crate::{Error, Options, say};
+
+mod clicks;
+mod outage;
 
 /// Everything that was found.
 #[derive(Serialize)]
@@ -23,6 +28,10 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     /// Redirects per second.
     pub(crate) redirects: Option<Redirects>,
+    /// Redirects with PostgreSQL running and frozen.
+    pub(crate) outage: Option<Outage>,
+    /// Clicks stored, added up and asked about.
+    pub(crate) clicks: Option<Pipeline>,
     /// Bytes per link.
     pub(crate) memory: Option<Memory>,
     /// Instructions per request; empty if they were not asked for.
@@ -43,16 +52,23 @@ impl Report {
             round_seconds,
             machine,
             redirects: None,
+            outage: None,
+            clicks: None,
             memory: None,
             instructions: Vec::new(),
         }
     }
 
-    /// Whether all answers were right.
+    /// Whether all answers were right, and no click was lost without a word.
     pub(crate) fn is_clean(&self) -> bool {
-        self.redirects.as_ref().is_none_or(|redirects| {
+        let right = self.redirects.as_ref().is_none_or(|redirects| {
             redirects.series.iter().flat_map(|series| &series.servers).all(|it| it.errors == 0.0)
-        })
+        });
+        let kept = self
+            .outage
+            .as_ref()
+            .is_none_or(|outage| outage.errors == 0.0 && outage.books.balance());
+        right && kept
     }
 
     /// Prints the report and writes its two files.
@@ -82,7 +98,10 @@ impl fmt::Display for Report {
         let machine = &self.machine;
         writeln!(f, "# Benchmark of {}\n", self.date)?;
         if !self.is_clean() {
-            writeln!(f, "**FAILED: some answers were wrong; the figures do not count.**\n")?;
+            writeln!(
+                f,
+                "**FAILED: some answers were wrong, or clicks lost; the figures do not count.**\n"
+            )?;
         }
         writeln!(
             f,
@@ -96,6 +115,12 @@ impl fmt::Display for Report {
         )?;
         if let Some(redirects) = &self.redirects {
             write_redirects(f, redirects, self.round_seconds)?;
+        }
+        if let Some(outage) = &self.outage {
+            outage::write(f, outage)?;
+        }
+        if let Some(clicks) = &self.clicks {
+            clicks::write(f, clicks)?;
         }
         if let Some(memory) = &self.memory {
             write_memory(f, memory)?;
