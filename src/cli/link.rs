@@ -79,8 +79,8 @@ pub(crate) struct Options {
     /// How often the link can be opened, by people; then it is gone
     #[arg(long, value_name = "COUNT")]
     max_clicks: Option<i64>,
-    /// Where some visitors are led instead, such as 'device=ios https://example.com/app'; may be given
-    /// several times; see below
+    /// Where some visitors are led instead: conditions and a target, see below; may be given several
+    /// times
     #[arg(long = "rule", value_name = "RULE", value_parser = rule::parse)]
     rules: Vec<NewRule>,
     /// A name for people and previews

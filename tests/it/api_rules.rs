@@ -66,8 +66,6 @@ async fn refuses(api: &TestApi, table: &[(Value, &str, &str, &str)]) {
 async fn a_condition_that_means_nothing_is_named() {
     let api = with_countries().await;
     let many = |count: usize| (0..count).map(|n| format!("aa-{n}")).collect::<Vec<_>>();
-    let query = |condition: Value| with_rule(&json!({ "query": [condition] }));
-    let long = "q".repeat(201);
     refuses(
         &api,
         &[
@@ -115,6 +113,19 @@ async fn a_condition_that_means_nothing_is_named() {
                 "ISO 3166-1",
             ),
             (with_rule(&json!({ "country": [] })), "/rules/0/country", "empty", "leave it out"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_parameter_a_share_or_a_time_that_means_nothing_is_named() {
+    let api = TestApi::new().await;
+    let query = |condition: Value| with_rule(&json!({ "query": [condition] }));
+    let long = "q".repeat(201);
+    refuses(
+        &api,
+        &[
             (query(json!({ "name": "" })), "/rules/0/query/0/name", "empty", "name a parameter"),
             (query(json!({ "name": long })), "/rules/0/query/0/name", "too-long", "at most 200"),
             (

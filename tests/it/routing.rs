@@ -201,7 +201,8 @@ fn links_and_questions() -> (Vec<Value>, Vec<Question>) {
     let ones = [conditions_alone(), times(), combined()].concat();
     for (number, (mut rule, led, not_led)) in ones.into_iter().enumerate() {
         let slug = format!("one-{number}");
-        rule["target"] = "https://rule.example/".into();
+        let fields = rule.as_object_mut().expect("an object");
+        fields.insert("target".to_owned(), "https://rule.example/".into());
         links.push(json!({ "slug": slug, "target": HOME, "rules": [rule] }));
         let to = |target: &str| {
             let (slug, target) = (slug.clone(), target.to_owned());
