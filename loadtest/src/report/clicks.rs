@@ -13,16 +13,17 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, pipeline: &Pipeline) -> fmt::Res
          after the other, over one connection; PostgreSQL writes its log to disk as usual. Adding up \
          happened after the day was stored, not meanwhile.\n\n\
          | day | clicks/s, median of batches | clicks/s, all batches | adding the day up, s \
-         | clicks/s, with adding up |\n|---|---:|---:|---:|---:|"
+         | attempts out of time | clicks/s, with adding up |\n|---|---:|---:|---:|---:|---:|"
     )?;
     for (number, day) in (1..).zip(days) {
         let clicks = f64::from(*clicks_a_day);
         writeln!(
             f,
-            "| {number} | {:.0} | {:.0} | {:.2} | {:.0} |",
+            "| {number} | {:.0} | {:.0} | {:.2} | {} | {:.0} |",
             day.median_clicks_per_second,
             day.clicks_per_second,
             day.roll_up_seconds,
+            day.roll_ups_failed,
             clicks / (clicks / day.clicks_per_second + day.roll_up_seconds),
         )?;
     }
