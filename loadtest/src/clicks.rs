@@ -50,6 +50,8 @@ pub(crate) struct Stored {
     pub(crate) clicks_per_second: f64,
     /// How long it took to add the day up by the hour and by what visits have in common.
     pub(crate) roll_up_seconds: f64,
+    /// Attempts to do so that ran out of time, and took a part of these seconds.
+    pub(crate) roll_ups_failed: u32,
 }
 
 /// What is on disk, for all days together.
@@ -88,6 +90,9 @@ const DAYS: usize = 5;
 
 /// How long one batch may take.
 const BUDGET: Duration = Duration::from_mins(1);
+
+/// Attempts to roll up that may run out of time, for each day.
+const ATTEMPTS: u32 = 5;
 
 /// How long visits are kept: as released.
 const RETENTION: Duration = Duration::from_hours(90 * 24);
@@ -192,26 +197,36 @@ impl History {
             rates.push(f64::from(size) / elapsed);
         }
         say("Adding them up.");
+        let (roll_up_seconds, roll_ups_failed) = self.roll_up()?;
         Ok(Stored {
             median_clicks_per_second: median(rates),
             clicks_per_second: f64::from(self.clicks) / seconds,
-            roll_up_seconds: self.roll_up()?,
+            roll_up_seconds,
+            roll_ups_failed,
         })
     }
 
-    /// Rolls all batches up, and says how many seconds that took.
-    fn roll_up(&self) -> Result<f64, Error> {
+    /// Rolls all batches up; says how many seconds that took, and how many attempts failed on the way.
+    fn roll_up(&self) -> Result<(f64, u32), Error> {
+        let mut failed = 0;
         let stopwatch = Stopwatch::start();
         loop {
             let rolled_up = rollup::roll_up(&self.database.store);
-            if self.database.runtime.block_on(rolled_up).map_err(broken)? == 0 {
-                break;
+            match self.database.runtime.block_on(rolled_up) {
+                Ok(0) => break,
+                Ok(_batches) => {}
+                // Waypost tries again as well.
+                Err(error) if error.is_outage() && failed < ATTEMPTS => {
+                    say(&format!("Trying again: {error}."));
+                    failed += 1;
+                }
+                Err(error) => return Err(broken(error)),
             }
         }
         let seconds = stopwatch.elapsed().as_secs_f64();
         let left = "/* count_batches_left */ SELECT count(*) FROM click_batch WHERE NOT rolled_up";
         match self.database.number(left)? {
-            0 => Ok(seconds),
+            0 => Ok((seconds, failed)),
             left => Err(broken(format!("{left} batches were not rolled up"))),
         }
     }

@@ -56,24 +56,33 @@ impl fmt::Display for Asked {
     }
 }
 
-/// How long the answers took.
+/// How long the answers took, and what a yardstick took meanwhile: a request for the link itself, which
+/// no history makes longer. What a busy machine does to the one, it does to the other.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Latency {
     /// At the median.
     pub(crate) p50_milliseconds: f64,
     /// The latency that 99 % stayed under.
     pub(crate) p99_milliseconds: f64,
+    /// How many times as long as the yardstick, at the medians.
+    pub(crate) times_the_yardstick: f64,
 }
 
 impl Latency {
-    fn of(mut seconds: Vec<f64>) -> Self {
-        seconds.sort_by(f64::total_cmp);
-        let at = |percent: usize| {
-            let place = (seconds.len() * percent).div_ceil(100).saturating_sub(1);
-            seconds.get(place).map_or(f64::NAN, |seconds| seconds * 1e3)
-        };
-        Self { p50_milliseconds: at(50), p99_milliseconds: at(99) }
+    fn of(seconds: Vec<f64>, yardstick: Vec<f64>) -> Self {
+        let [p50_milliseconds, p99_milliseconds] = percentiles(seconds, [50, 99]);
+        let [own] = percentiles(yardstick, [50]);
+        Self { p50_milliseconds, p99_milliseconds, times_the_yardstick: p50_milliseconds / own }
     }
+}
+
+/// The times in milliseconds that so many percent stayed at or under.
+fn percentiles<const N: usize>(mut seconds: Vec<f64>, percents: [usize; N]) -> [f64; N] {
+    seconds.sort_by(f64::total_cmp);
+    percents.map(|percent| {
+        let place = (seconds.len() * percent).div_ceil(100).saturating_sub(1);
+        seconds.get(place).map_or(f64::NAN, |seconds| seconds * 1e3)
+    })
 }
 
 /// The days that questions are about.
@@ -122,45 +131,61 @@ impl Desk<'_> {
                 [(1, self.times.last, of_last), (MANY_DAYS, self.times.first_of_many, of_all)]
             {
                 for by in By::ALL.map(By::name) {
-                    let path = format!(
-                        "/v1/links/{}/clicks?by={by}&from={from}&to={}",
-                        link.slug, self.times.next
-                    );
-                    let latency = self.measure(&path, Some(expected))?;
+                    let path = format!("/clicks?by={by}&from={from}&to={}", self.times.next);
+                    let latency = self.measure(link, &path, Some(expected))?;
                     answers.push((link.name, Asked::Clicks { by, days }, latency));
                 }
             }
-            let latency = self.measure(&format!("/v1/links/{}/visits", link.slug), None)?;
+            let latency = self.measure(link, "/visits", None)?;
             answers.push((link.name, Asked::Visits, latency));
         }
         Ok(answers)
     }
 
-    /// Asks one question again and again, over one connection.
-    fn measure(&self, path: &str, expected: Option<u32>) -> Result<Latency, Error> {
-        let ask = || Error::io(format!("ask Waypost for {path}"));
-        let mut connection = Connection::open(self.waypost.control).map_err(ask())?;
-        let mut seconds = Vec::new();
-        for time in 0..WARM_UP + TIMES {
-            let stopwatch = Stopwatch::start();
-            let answer = connection.get_with_key(path, &self.waypost.api_key).map_err(ask())?;
-            let elapsed = stopwatch.elapsed();
-            if answer.status != 200 {
-                let what = format!("{path} was answered with {}: {}", answer.status, answer.body);
+    /// Asks one question again and again over one connection, each time followed by the yardstick.
+    fn measure(
+        &self,
+        link: &Watched<'_>,
+        path: &str,
+        expected: Option<u32>,
+    ) -> Result<Latency, Error> {
+        let mut connection = Connection::open(self.waypost.control)
+            .map_err(Error::io("connect to Waypost's API"))?;
+        let own = format!("/v1/links/{}", link.slug);
+        let path = format!("{own}{path}");
+        let (_, body) = self.ask_once(&mut connection, &path)?;
+        if let Some(expected) = expected {
+            let report: Report = serde_json::from_str(&body).map_err(broken)?;
+            if report.visits != expected {
+                let what = format!("{path} has {} visits, not {expected}", report.visits);
                 return Err(Error::broken("Waypost", what));
             }
-            if let Some(expected) = expected.filter(|_| time == 0) {
-                let report: Report = serde_json::from_str(&answer.body).map_err(broken)?;
-                if report.visits != expected {
-                    let what = format!("{path} has {} visits, not {expected}", report.visits);
-                    return Err(Error::broken("Waypost", what));
-                }
-            }
+        }
+        let (mut seconds, mut yardstick) = (Vec::new(), Vec::new());
+        for time in 0..WARM_UP + TIMES {
+            let (took, _) = self.ask_once(&mut connection, &path)?;
+            let (own_took, _) = self.ask_once(&mut connection, &own)?;
             if time >= WARM_UP {
-                seconds.push(elapsed.as_secs_f64());
+                seconds.push(took);
+                yardstick.push(own_took);
             }
         }
-        Ok(Latency::of(seconds))
+        Ok(Latency::of(seconds, yardstick))
+    }
+
+    /// The seconds until the answer was there, and its body.
+    fn ask_once(&self, connection: &mut Connection, path: &str) -> Result<(f64, String), Error> {
+        let stopwatch = Stopwatch::start();
+        let answer = connection
+            .get_with_key(path, &self.waypost.api_key)
+            .map_err(Error::io(format!("ask Waypost for {path}")))?;
+        let took = stopwatch.elapsed().as_secs_f64();
+        if answer.status == 200 {
+            Ok((took, answer.body))
+        } else {
+            let what = format!("{path} was answered with {}: {}", answer.status, answer.body);
+            Err(Error::broken("Waypost", what))
+        }
     }
 }
 
@@ -170,9 +195,11 @@ mod tests {
 
     #[test]
     fn of_two_hundred_answers_two_may_take_longer_than_p99() {
-        let latency = Latency::of((1..=200).rev().map(f64::from).collect());
+        let seconds = (1..=200).rev().map(f64::from).collect();
+        let latency = Latency::of(seconds, vec![80.0, 50.0, 10.0]);
         assert!((latency.p50_milliseconds - 100_000.0).abs() < 1e-6);
         assert!((latency.p99_milliseconds - 198_000.0).abs() < 1e-6);
+        assert!((latency.times_the_yardstick - 2.0).abs() < 1e-6);
     }
 
     #[test]
