@@ -216,7 +216,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let announcer = Announcer::new(store.clone(), Some(Arc::clone(&local)), shared.clone());
     let postgres_up = Arc::new(AtomicBool::new(true));
     let clicks = clicks(&config, &store, &metrics, &postgres_up)?;
-    clicks.keeper.turn_over().await?;
+    clicks.keeper.prepare_coming_days().await?;
     let parts = Arc::new(Parts {
         clock,
         store,

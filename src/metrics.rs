@@ -57,6 +57,8 @@ pub struct Metrics {
     pub click_spool_limit_bytes: IntGauge,
     /// What was found in the spool and is no clicks, in bytes.
     pub click_spool_damaged_bytes: IntCounter,
+    /// Batches of clicks that wait to be rolled up.
+    pub click_batches_to_roll_up: IntGauge,
     /// Batches of clicks that were rolled up.
     pub click_batches_rolled_up: IntCounter,
     /// Connections to PostgreSQL, by pool and state.
@@ -245,6 +247,11 @@ impl Metrics {
                     "waypost_click_spool_damaged_bytes_total",
                     "Bytes found in the spool that are no clicks: cut or overwritten.",
                 ),
+            ),
+            click_batches_to_roll_up: gauge(
+                r,
+                "waypost_click_batches_to_roll_up",
+                "Batches of clicks that are missing in the reports so far, of all processes.",
             ),
             click_batches_rolled_up: register(
                 r,

@@ -211,7 +211,7 @@ impl History {
         let mut failed = 0;
         let stopwatch = Stopwatch::start();
         loop {
-            let rolled_up = rollup::roll_up(&self.database.store);
+            let rolled_up = rollup::roll_up(&self.database.store, rollup::MOST_BATCHES);
             match self.database.runtime.block_on(rolled_up) {
                 Ok(0) => break,
                 Ok(_batches) => {}

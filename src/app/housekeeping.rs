@@ -120,17 +120,24 @@ async fn carry_out(parts: Arc<Parts>) {
     }
 }
 
-/// Adds stored clicks up, for the reports.
+/// Adds stored clicks up, for the reports. A set that takes too long is tried again as a smaller one.
 async fn roll_up(parts: Arc<Parts>) {
     let mut ticks = every(parts.config.clicks.roll_up);
+    let mut most = rollup::MOST_BATCHES;
     loop {
         ticks.tick().await;
         while parts.postgres_up.load(Ordering::Acquire) {
-            match rollup::roll_up(&parts.store).await {
+            match rollup::roll_up(&parts.store, most).await {
                 Ok(0) => break,
-                Ok(batches) => parts.metrics.click_batches_rolled_up.inc_by(batches),
+                Ok(batches) => {
+                    parts.metrics.click_batches_rolled_up.inc_by(batches);
+                    most = (most * 2).min(rollup::MOST_BATCHES);
+                }
                 Err(error) => {
-                    tracing::debug!(%error, "clicks are added up later");
+                    if most == rollup::MOST_BATCHES {
+                        tracing::warn!(%error, "clicks are added up later, fewer at a time");
+                    }
+                    most = (most / 2).max(1);
                     break;
                 }
             }
@@ -143,11 +150,7 @@ async fn refresh(parts: Arc<Parts>, domains: watch::Sender<Arc<Domains>>) {
     let mut ticks = every(REFRESH);
     loop {
         ticks.tick().await;
-        match parts.clicks.countries.read_again() {
-            Ok(false) => {}
-            Ok(true) => tracing::info!("the file of countries changed, and was read again"),
-            Err(error) => tracing::error!(%error, "the countries known before stay in use"),
-        }
+        read_countries_again(&parts).await;
         let (entries, bytes) = parts.local.size();
         parts.metrics.cache_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
         parts.metrics.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -176,6 +179,16 @@ async fn refresh(parts: Arc<Parts>, domains: watch::Sender<Arc<Domains>>) {
     }
 }
 
+async fn read_countries_again(parts: &Parts) {
+    let countries = Arc::clone(&parts.clicks.countries);
+    match tokio::task::spawn_blocking(move || countries.read_again()).await {
+        Ok(Ok(false)) => {}
+        Ok(Ok(true)) => tracing::info!("the file of countries changed, and was read again"),
+        Ok(Err(error)) => tracing::error!(%error, "the countries known before stay in use"),
+        Err(panicked) => tracing::error!(error = %panicked, "the file of countries"),
+    }
+}
+
 async fn read_again(
     parts: &Parts,
     domains: &watch::Sender<Arc<Domains>>,
@@ -187,6 +200,7 @@ async fn read_again(
         changed
     });
     parts.metrics.outbox_pending.set(redirects::count_pending(&parts.store).await?);
+    parts.metrics.click_batches_to_roll_up.set(rollup::count_waiting(&parts.store).await?);
     if let Some(shared) = &parts.shared {
         learn(parts, shared).await;
     }
@@ -206,9 +220,7 @@ async fn sweep(parts: Arc<Parts>) {
     loop {
         ticks.tick().await;
         records.learn_if_many_overflow(&parts).await;
-        if let Err(error) = throw_away(&parts).await {
-            tracing::debug!(%error, "old rows stay a little longer");
-        }
+        throw_away(&parts).await;
     }
 }
 
@@ -237,13 +249,24 @@ impl Records {
     }
 }
 
-async fn throw_away(parts: &Parts) -> Result<(), store::Error> {
-    parts.clicks.keeper.turn_over().await?;
+/// Each step is on its own: what holds one up does not keep the others from their promises.
+async fn throw_away(parts: &Parts) {
+    let keeper = &parts.clicks.keeper;
+    let told = |what: &str, outcome: Result<(), store::Error>| {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "{what}: tried again in ten minutes");
+        }
+    };
+    told("the partitions of the next days", keeper.prepare_coming_days().await);
+    told("dropping days that are too old", keeper.drop_old_days().await);
     let remembered = parts.clock.now().before(writer::REMEMBERED);
-    clicks::forget_batches(&parts.store, remembered).await?;
-    idempotency::forget_old(&parts.store).await?;
+    let forgotten = clicks::forget_batches(&parts.store, remembered).await;
+    told("forgetting old batches", forgotten.map(drop_count));
+    told("forgetting old answers", idempotency::forget_old(&parts.store).await.map(drop_count));
     if parts.shared.is_none() {
-        redirects::drop_old_changes(&parts.store).await?;
+        let dropped = redirects::drop_old_changes(&parts.store).await;
+        told("dropping old changes", dropped.map(drop_count));
     }
-    Ok(())
 }
+
+fn drop_count(_rows: u64) {}

@@ -56,14 +56,16 @@ impl Countries {
     pub fn read_again(&self) -> Result<bool, Error> {
         let Some(path) = &self.path else { return Ok(false) };
         let failed = |why: String| Error { path: path.clone(), why };
-        let file = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
-        let now = Some((file.modified().ok(), file.len()));
+        let file = std::fs::metadata(path);
+        // A file that is not there is seen as well: it is reported once, and read when it is back.
+        let now = Some(file.as_ref().map_or((None, 0), |it| (it.modified().ok(), it.len())));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == now {
             return Ok(false);
         }
         *seen = now;
         drop(seen);
+        file.map_err(|error| failed(error.to_string()))?;
         let database = Reader::open_readfile(path).map_err(|error| failed(error.to_string()))?;
         let kind = &database.metadata().database_type;
         if !["Country", "City", "Enterprise"].iter().any(|word| kind.contains(word)) {

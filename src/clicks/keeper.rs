@@ -1,6 +1,6 @@
 //! Storing batches: the partitions of their days first, then the batch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,11 +8,15 @@ use jiff::civil::Date;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::metrics::Metrics;
-use crate::store::clicks::{self, Batch, days};
+use crate::store::clicks::{self, Batch, Stored, days};
 use crate::store::{self, Store};
 
 /// Days for which there are partitions ahead of time.
 const AHEAD: u32 = 2;
+
+/// Batches without an answer that are remembered. One too many may be missing in a figure; it is stored
+/// once all the same.
+const UNSURE: usize = 100_000;
 
 /// How long making partitions ahead of time may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,12 +31,14 @@ pub struct Keeper {
     retention: Duration,
     /// Days that are known to have a partition.
     days: Mutex<BTreeSet<Date>>,
+    /// Batches that were sent without an answer.
+    unsure: Mutex<HashSet<u128>>,
 }
 
 impl Keeper {
     /// A keeper that keeps rows for so long.
     pub fn new(store: Store, clock: Clock, metrics: Arc<Metrics>, retention: Duration) -> Self {
-        Self { store, clock, metrics, retention, days: Mutex::default() }
+        Self { store, clock, metrics, retention, days: Mutex::default(), unsure: Mutex::default() }
     }
 
     /// Stores a batch, unless it was stored before. After an error nobody knows which: send it again.
@@ -45,13 +51,22 @@ impl Keeper {
             clicks::write(&self.store, batch, rows_from, budget).await
         }
         .await;
+        let mut unsure = self.unsure.lock().unwrap_or_else(PoisonError::into_inner);
         match stored {
-            Ok(_now_or_before) => {
-                let clicks = u64::try_from(batch.visits.len()).unwrap_or(u64::MAX);
-                self.metrics.clicks_counted.inc_by(clicks);
+            Ok(stored) => {
+                // Stored before, by an attempt of ours that was not answered: counted now. Otherwise
+                // whoever stored it has counted it.
+                if unsure.remove(&batch.id) || stored == Stored::Now {
+                    let clicks = u64::try_from(batch.visits.len()).unwrap_or(u64::MAX);
+                    self.metrics.clicks_counted.inc_by(clicks);
+                }
                 Ok(())
             }
             Err(error) => {
+                if unsure.len() < UNSURE {
+                    unsure.insert(batch.id);
+                }
+                drop(unsure);
                 // What refuses a batch may be another database than the one that had the days.
                 if !error.is_outage() {
                     self.days.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -74,18 +89,24 @@ impl Keeper {
         Ok(())
     }
 
-    /// Makes the partitions of today and the next days, and drops those that are too old.
-    pub async fn turn_over(&self) -> Result<(), store::Error> {
+    /// Makes the partitions of today and the next days.
+    pub async fn prepare_coming_days(&self) -> Result<(), store::Error> {
         let now = self.clock.now();
         let day = Duration::from_hours(24);
         let coming = (0..=AHEAD).map(|ahead| days::day_of(now.after(day * ahead)));
-        self.prepare(&coming.collect(), PATIENCE).await?;
-        let dropped = days::drop_before(&self.store, days::day_of(self.rows_from())).await?;
+        self.prepare(&coming.collect(), PATIENCE).await
+    }
+
+    /// Drops the days that are too old.
+    pub async fn drop_old_days(&self) -> Result<(), store::Error> {
+        let oldest = days::day_of(self.rows_from());
+        let (dropped, left) = days::drop_before(&self.store, oldest).await?;
         if dropped > 0 {
             tracing::info!(days = dropped, "dropped the visits of days that are too old");
             self.days.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
-        Ok(())
+        days::drop_hours_before(&self.store, oldest).await?;
+        left.map_or(Ok(()), Err)
     }
 
     /// Visits before this moment have no row: the beginning of the oldest day that is kept.

@@ -131,9 +131,14 @@ impl Queue {
         let room = self.most.saturating_sub(waiting.clicks);
         let dropped = chunk.clicks.len().saturating_sub(room);
         chunk.clicks.truncate(room);
-        let empty = waiting.spare.pop().unwrap_or_default();
-        waiting.clicks += chunk.clicks.len();
-        waiting.chunks.push_back(std::mem::replace(chunk, empty));
+        if chunk.clicks.is_empty() {
+            // Nothing of it is kept: a full queue must not grow by empty chunks.
+            chunk.referrers.clear();
+        } else {
+            let empty = waiting.spare.pop().unwrap_or_default();
+            waiting.clicks += chunk.clicks.len();
+            waiting.chunks.push_back(std::mem::replace(chunk, empty));
+        }
         let enough = waiting.clicks >= self.enough;
         drop(waiting);
         if dropped > 0 {
@@ -206,6 +211,12 @@ mod tests {
         assert!(buffer.count(&opening(5, None)));
         assert!(!buffer.count(&opening(6, None)), "the buffer is full");
         buffer.hand_over();
+        for _ in 0..100 {
+            assert!(buffer.count(&opening(7, Some("flood.example"))));
+            buffer.hand_over();
+        }
+        assert_eq!(queue.waiting.lock().expect("nobody panicked").chunks.len(), 2, "it is full");
+        assert_eq!(buffer.chunk.borrow().referrers, "");
         let first = queue.take().expect("a chunk");
         let told: Vec<_> = first.clicks.iter().map(|click| first.referrer(click)).collect();
         assert_eq!(told, [Some("a.example"), None]);
@@ -213,7 +224,7 @@ mod tests {
         let second = queue.take().expect("a chunk");
         assert_eq!(second.clicks.len(), 1, "there was room for one");
         let dropped = metrics.clicks_dropped.with_label_values(&["queue_full"]).get();
-        assert_eq!((dropped, queue.clicks()), (2, 3));
+        assert_eq!((dropped, queue.clicks()), (102, 3));
         queue.settle(3);
         assert_eq!(queue.clicks(), 0);
         queue.give_back(first);

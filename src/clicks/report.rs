@@ -318,6 +318,7 @@ fn read_cursor(cursor: &str) -> Option<Place> {
     let (at, id) = cursor.split_at_checked(11)?;
     let number = |text| i64::try_from(number_in_base(BASE62, text)?).ok();
     let place = Place { at: number(at)?, id: number(id)? };
+    Timestamp::from_microsecond(place.at).ok()?;
     (cursor_after(place) == cursor).then_some(place)
 }
 
@@ -435,8 +436,14 @@ mod tests {
     fn a_cursor_reads_back_and_nothing_else_does() {
         let place = Place { at: 1_893_456_000_000_001, id: 77 };
         assert_eq!(read_cursor(&cursor_after(place)), Some(place));
-        for other in ["", "1", "0000000000000000000000x", "zzzzzzzzzzzzzzzzzzzzzz", "äöüäöüäöü"]
-        {
+        for other in [
+            "",
+            "1",
+            "0000000000000000000000x",
+            "zzzzzzzzzzzzzzzzzzzzzz",
+            "äöüäöüäöü",
+            "AzL8n0Y58m700000000001",
+        ] {
             assert_eq!(read_cursor(other), None, "{other}");
         }
     }

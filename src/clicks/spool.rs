@@ -9,7 +9,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -103,31 +103,50 @@ impl Spool {
         }
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         self.within(|| {
-            let full = match current.as_ref() {
-                None => true,
-                Some((_, file)) => file.metadata()?.len() >= FILE_BYTES,
+            let fits = match current.as_ref() {
+                None => false,
+                Some((_, file)) => {
+                    let known = file.metadata()?;
+                    // Somebody may have removed it: what is written into it then is gone.
+                    known.nlink() > 0 && known.len() < FILE_BYTES
+                }
             };
-            if full {
+            if !fits {
                 *current = Some(self.new_file(now)?);
             }
-            let Some((_, file)) = current.as_mut() else { return Ok(()) };
+            let Some((path, file)) = current.as_mut() else { return Ok(()) };
+            let before = file.metadata()?.len();
             let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data());
             if written.is_err() {
-                // Half a line may stand there: the next batch begins in a file of its own.
-                *current = None;
+                // Half a line would look like damage. (Where even that fails, it is known by its sum.)
+                let cut = file.set_len(before);
+                if before == 0 {
+                    // On a full disk it would be a new empty file every half second.
+                    fs::remove_file(path)?;
+                }
+                if before == 0 || cut.is_err() {
+                    *current = None;
+                }
             }
             written
         })
     }
 
+    /// A new file, locked by us. Between making and locking it somebody may take it for an abandoned
+    /// one and remove it: then another is made.
     fn new_file(&self, now: UnixMillis) -> io::Result<(PathBuf, File)> {
-        let name = format!("{:015}-{:016x}.{ENDING}", now.0, rand::random::<u64>());
-        let path = self.directory.join(name);
-        let mut options = OpenOptions::new();
-        // Where people come from is nobody else's business on this machine.
-        let file = options.append(true).create_new(true).mode(0o600).open(&path)?;
-        file.lock()?;
-        Ok((path, file))
+        fs::create_dir_all(&self.directory)?;
+        loop {
+            let name = format!("{:015}-{:016x}.{ENDING}", now.0, rand::random::<u64>());
+            let path = self.directory.join(name);
+            let mut options = OpenOptions::new();
+            // Where people come from is nobody else's business on this machine.
+            let file = options.append(true).create_new(true).mode(0o600).open(&path)?;
+            file.lock()?;
+            if file.metadata()?.nlink() > 0 {
+                return Ok((path, file));
+            }
+        }
     }
 
     /// How many bytes it may have.
@@ -409,6 +428,17 @@ mod tests {
         assert!(full.contains("[clicks] spool_bytes allows 20000"), "{full}");
         let (ids, damaged) = read_all(&one);
         assert_eq!((ids, damaged), (vec![1], 0), "the second one still holds its own");
+    }
+
+    #[test]
+    fn a_file_that_was_removed_takes_nothing_more() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let below = directory.path().join("spool");
+        let spool = Spool::open(&below, 1 << 20).expect("a spool");
+        spool.append(&batch(1, 10), NOW).expect("room");
+        fs::remove_dir_all(&below).expect("removed");
+        spool.append(&batch(2, 10), NOW).expect("room, in a new directory");
+        assert_eq!(read_all(&spool), (vec![2], 0));
     }
 
     #[test]

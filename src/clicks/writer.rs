@@ -1,6 +1,6 @@
 //! From the queue into the database, or into the spool while that is away; and from the spool back.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ pub const BATCH: usize = 5_000;
 /// How long a batch out of the spool may take.
 const SLOW: Duration = Duration::from_secs(20);
 
-/// How long a batch may take that has nowhere else to go, and the last ones.
+/// How long a batch may take that has nowhere else to go.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often the spool is looked at.
@@ -60,7 +60,7 @@ pub struct Parts {
 
 /// Stores clicks until `stop` says so; then once more.
 pub async fn write(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
-    let mut writer = Writer { parts, chunk: None, held: None };
+    let mut writer = Writer { parts, chunk: None, held: None, told: false };
     loop {
         let stopping = tokio::select! {
             () = tokio::time::sleep(writer.parts.every) => false,
@@ -81,13 +81,14 @@ struct Writer {
     chunk: Option<(Chunk, usize)>,
     /// A batch that could be neither stored nor spooled. It may have been stored: it keeps its id.
     held: Option<Batch>,
+    /// Whether it was said already that the spool takes nothing.
+    told: bool,
 }
 
 impl Writer {
     /// Stores what waits, until there is less than a batch.
     async fn round(&mut self) {
-        // No longer than until the next batch is due: what waits in memory is lost by a kill.
-        let budget = if self.parts.spool.is_some() { self.parts.every } else { PATIENCE };
+        let budget = self.budget();
         while let Some(batch) = self.held.take().or_else(|| self.next_batch()) {
             if !self.deliver(batch, budget).await || self.parts.queue.clicks() < BATCH {
                 break;
@@ -95,6 +96,12 @@ impl Writer {
         }
         let waiting = i64::try_from(self.parts.queue.clicks()).unwrap_or(i64::MAX);
         self.parts.metrics.clicks_pending.set(waiting);
+    }
+
+    /// How long a batch may take: no longer than until the next one is due, for what waits in memory is
+    /// lost by a kill; but longer if it has nowhere else to go.
+    fn budget(&self) -> Duration {
+        if self.parts.spool.is_some() { self.parts.every } else { PATIENCE }
     }
 
     /// The next clicks, as many as a batch has, or fewer when there are no more.
@@ -160,7 +167,7 @@ impl Writer {
         }
     }
 
-    async fn spool(&self, batch: Batch) -> Result<(), Batch> {
+    async fn spool(&mut self, batch: Batch) -> Result<(), Batch> {
         let Some(spool) = self.parts.spool.clone() else { return Err(batch) };
         let now = self.parts.clock.now();
         let appended = spawn_blocking(move || (spool.append(&batch, now), batch)).await;
@@ -168,10 +175,13 @@ impl Writer {
             Ok((Ok(()), batch)) => {
                 let clicks = u64::try_from(batch.visits.len()).unwrap_or(u64::MAX);
                 self.parts.metrics.clicks_spooled.inc_by(clicks);
+                self.told = false;
                 Ok(())
             }
             Ok((Err(error), batch)) => {
-                tracing::warn!(%error, "clicks wait in memory");
+                if !std::mem::replace(&mut self.told, true) {
+                    tracing::warn!(%error, "clicks wait in memory");
+                }
                 Err(batch)
             }
             Err(panicked) => {
@@ -184,7 +194,7 @@ impl Writer {
     /// At the end: everything is stored, or spooled. What cannot be is lost, and said to be.
     async fn finish(&mut self) {
         while let Some(batch) = self.held.take().or_else(|| self.next_batch()) {
-            if !self.deliver(batch, PATIENCE).await {
+            if !self.deliver(batch, self.budget()).await {
                 break;
             }
         }
@@ -203,12 +213,11 @@ pub async fn replay(parts: Arc<Parts>) {
     parts.metrics.click_spool_limit_bytes.set(limit);
     let mut ticks = interval(REPLAY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut replayer = Replayer { parts, spool, told: HashSet::new() };
+    let mut replayer = Replayer { parts, spool, files: HashMap::new() };
     loop {
         ticks.tick().await;
-        replayer.show_size();
-        if replayer.parts.database_up.load(Ordering::Acquire) {
-            replayer.replay_all().await;
+        if let Err(error) = replayer.look().await {
+            tracing::warn!(%error, "the spool was not looked at");
         }
     }
 }
@@ -216,54 +225,86 @@ pub async fn replay(parts: Arc<Parts>) {
 struct Replayer {
     parts: Arc<Parts>,
     spool: Arc<Spool>,
-    /// Files about which was said already that they do not go into the database.
-    told: HashSet<PathBuf>,
+    /// Files that are not done with, as far as they were read: nothing in them is metered twice.
+    files: HashMap<PathBuf, Progress>,
+}
+
+/// How far a file was read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    lines: u64,
+    batches: u64,
+    damaged: u64,
+    /// Whether it was said already that it stays.
+    told: bool,
 }
 
 impl Replayer {
-    fn show_size(&self) {
-        self.parts
-            .metrics
-            .click_spool_bytes
-            .set(i64::try_from(self.spool.bytes()).unwrap_or(i64::MAX));
+    /// Stores what is in the spool, if the database is there.
+    async fn look(&mut self) -> Result<(), Failed> {
+        let bytes = self.show_size().await?;
+        if bytes > 0 && self.parts.database_up.load(Ordering::Acquire) {
+            let spool = Arc::clone(&self.spool);
+            self.replay_all(blocking(move || spool.segments()).await?).await;
+            self.show_size().await?;
+        }
+        Ok(())
+    }
+
+    async fn show_size(&self) -> Result<u64, Failed> {
+        let spool = Arc::clone(&self.spool);
+        let bytes = blocking(move || spool.bytes()).await?;
+        self.parts.metrics.click_spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        Ok(bytes)
     }
 
     /// One file after the other; one that fails does not hold up the others.
-    async fn replay_all(&mut self) {
-        if self.spool.bytes() == 0 {
-            return;
-        }
-        for path in self.spool.segments() {
-            match self.replay(path.clone()).await {
-                Ok(()) => drop(self.told.remove(&path)),
-                Err(error) if self.told.insert(path.clone()) => {
-                    tracing::warn!(%error, file = %path.display(), "spooled clicks wait on");
+    async fn replay_all(&mut self, paths: Vec<PathBuf>) {
+        self.files.retain(|path, _| paths.contains(path));
+        for path in paths {
+            let mut progress = self.files.get(&path).copied().unwrap_or_default();
+            match self.replay(path.clone(), &mut progress).await {
+                Ok(()) => drop(self.files.remove(&path)),
+                Err(error) => {
+                    if !std::mem::replace(&mut progress.told, true) {
+                        tracing::warn!(%error, file = %path.display(), "spooled clicks wait on");
+                    }
+                    self.files.insert(path, progress);
                 }
-                Err(error) => tracing::debug!(%error, "spooled clicks wait on"),
             }
         }
-        self.show_size();
     }
 
-    async fn replay(&self, path: PathBuf) -> Result<(), Failed> {
-        let Some(mut segment) = self.spool.read(path)? else { return Ok(()) };
-        let (mut batches, mut damaged) = (0_u64, 0_u64);
+    /// Reads a file on from where it was read to.
+    async fn replay(&self, path: PathBuf, progress: &mut Progress) -> Result<(), Failed> {
+        let spool = Arc::clone(&self.spool);
+        let Some(mut segment) = blocking(move || spool.read(path)).await?? else { return Ok(()) };
+        let mut number = 0;
         loop {
             let (line, rest) = read_line(segment).await?;
             segment = rest;
+            number += 1;
+            let Some(line) = line else { break };
+            if number <= progress.lines {
+                continue;
+            }
             match line {
-                None => break,
-                Some(Line::Damaged(bytes)) => damaged += bytes,
-                Some(Line::Batch(batch, spooled_at)) => {
+                Line::Damaged(bytes) => {
+                    progress.damaged += bytes;
+                    self.parts.metrics.click_spool_damaged_bytes.inc_by(bytes);
+                }
+                Line::Batch(batch, spooled_at) => {
                     let age = self.parts.clock.now().since(spooled_at);
                     self.keep(&batch, age).await?;
-                    batches += 1;
+                    progress.batches += 1;
                 }
             }
+            progress.lines = number;
         }
         let file = segment.path().display().to_string();
+        let Progress { damaged, batches, .. } = *progress;
+        blocking(move || segment.finish(damaged > 0)).await?.map_err(Failed::File)?;
         if damaged > 0 {
-            self.parts.metrics.click_spool_damaged_bytes.inc_by(damaged);
             tracing::error!(
                 file,
                 damaged_bytes = damaged,
@@ -274,7 +315,7 @@ impl Replayer {
         } else {
             tracing::info!(file, batches, "spooled clicks are stored");
         }
-        segment.finish(damaged > 0).map_err(Failed::File)
+        Ok(())
     }
 
     async fn keep(&self, batch: &Batch, age: Duration) -> Result<(), Failed> {
@@ -287,6 +328,13 @@ impl Replayer {
         }
         Ok(self.parts.keeper.keep(batch, SLOW).await?)
     }
+}
+
+/// Work with files, beside the runtime.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failed> {
+    spawn_blocking(work).await.map_err(Failed::Reading)
 }
 
 /// Why a file stays in the spool.
@@ -303,7 +351,6 @@ enum Failed {
 }
 
 async fn read_line(mut segment: Segment) -> Result<(Option<Line>, Segment), Failed> {
-    let (line, segment) =
-        spawn_blocking(move || (segment.next_line(), segment)).await.map_err(Failed::Reading)?;
+    let (line, segment) = blocking(move || (segment.next_line(), segment)).await?;
     Ok((line.map_err(Failed::File)?, segment))
 }

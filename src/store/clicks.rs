@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
+use bytes::{BufMut, BytesMut};
+use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::Type;
-
-use deadpool_postgres::Transaction;
+use tokio_postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 
 use super::{Connection, Error, Store, expect_rows};
 use crate::clock::UnixMillis;
@@ -180,7 +180,7 @@ async fn copy_visits(
             .write(&[
                 &first.saturating_add(place),
                 &visit.link.0,
-                &moment(visit.at),
+                &Millis(visit.at),
                 &visit.kind.name(),
                 &visit.device.name(),
                 &visit.browser.name(),
@@ -270,6 +270,27 @@ pub async fn forget_batches(store: &Store, before: UnixMillis) -> Result<u64, Er
             &[&moment(before)],
         )
         .await?)
+}
+
+/// A moment in a visit's row: as many conversions as there are clicks, so it goes straight to the eight
+/// bytes that PostgreSQL wants, microseconds since 2000.
+#[derive(Debug)]
+struct Millis(UnixMillis);
+
+impl ToSql for Millis {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        const YEAR_2000: i64 = 946_684_800_000;
+        let millis = i64::try_from(self.0.0)?.checked_sub(YEAR_2000);
+        out.put_i64(millis.and_then(|millis| millis.checked_mul(1_000)).ok_or("too far away")?);
+        Ok(IsNull::No)
+    }
+
+    accepts!(TIMESTAMPTZ);
+    to_sql_checked!();
 }
 
 /// A moment as PostgreSQL has it.

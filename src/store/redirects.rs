@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::{Error, Store, within};
+use super::{Connection, Error, Store, within};
 use crate::clock::UnixMillis;
 use crate::link::{DomainId, LinkId, LinkKey, Redirect, RedirectStatus};
 
@@ -70,7 +70,7 @@ pub struct Granted {
 }
 
 /// Uses up to `wanted` clicks of a limited link up, as far as there are any; with none wanted it only
-/// looks. `None`: there is no such link in this version, or it has no limit.
+/// looks, and locks nothing. `None`: there is no such link in this version, or it has no limit.
 pub async fn take_clicks(
     store: &Store,
     key: &LinkKey,
@@ -80,6 +80,9 @@ pub async fn take_clicks(
     let Some((domain, slug)) = key.parts() else { return Ok(None) };
     let version = i64::try_from(version).unwrap_or(i64::MAX);
     let connection = store.reader().await?;
+    if wanted == 0 {
+        return look_for_clicks(store, connection, (domain, slug), (link.0, version)).await;
+    }
     let row = within(store.read_budget(), connection, async |connection| {
         // The row is locked in its latest version before anything is decided; the rest is one
         // conditional change of that version.
@@ -117,6 +120,28 @@ pub async fn take_clicks(
         Ok(Granted { granted: row.try_get("granted")?, left_before: row.try_get("left_before")? })
     })
     .transpose()
+}
+
+async fn look_for_clicks(
+    store: &Store,
+    connection: Connection,
+    (domain, slug): (DomainId, &str),
+    (link, version): (i64, i64),
+) -> Result<Option<Granted>, Error> {
+    let row = within(store.read_budget(), connection, async |connection| {
+        let statement = connection
+            .prepare_cached(
+                "/* look_for_clicks */
+                 SELECT greatest(0, max_clicks - clicks_used) AS left_before FROM link
+                 WHERE domain_id = $1 /* domain */ AND slug = $2 /* slug */
+                   AND id = $3 /* link */ AND version = $4 /* version */
+                   AND max_clicks IS NOT NULL",
+            )
+            .await?;
+        connection.query_opt(&statement, &[&domain.0, &slug, &link, &version]).await
+    })
+    .await?;
+    row.map(|row| Ok(Granted { granted: 0, left_before: row.try_get("left_before")? })).transpose()
 }
 
 /// What programs that render previews are shown of a link.

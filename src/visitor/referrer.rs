@@ -11,6 +11,30 @@ const LONGEST_HOST: usize = 253;
 /// The host is as it was written, in upper or lower case, an IPv6 address in its brackets. Nobody
 /// vouches for it: it is what the visitor's browser says.
 pub fn host(referrer: &[u8]) -> Option<&str> {
+    plain_host(referrer).or_else(|| any_host(referrer))
+}
+
+/// The host of an address as nearly all are: small letters and digits, without port and the like. One
+/// look at each byte: this is asked for at every click.
+fn plain_host(referrer: &[u8]) -> Option<&str> {
+    let rest = referrer.strip_prefix(b"https://")?;
+    let mut end = rest.len();
+    for (place, byte) in rest.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' => {}
+            b'/' => {
+                end = place;
+                break;
+            }
+            _ => return None,
+        }
+    }
+    let (host, path) = rest.split_at_checked(end)?;
+    let is_clean = path.iter().all(|byte| byte.is_ascii_graphic() || !byte.is_ascii());
+    name(host).filter(|_| is_clean)
+}
+
+fn any_host(referrer: &[u8]) -> Option<&str> {
     // No address has them, and what is shown to people later must not.
     if referrer.iter().any(|byte| byte.is_ascii_control() || *byte == b' ') {
         return None;
@@ -148,6 +172,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_short_way_finds_what_the_long_way_does(
+            host in "[a-z0-9.-]{0,30}", path in "(/\\PC{0,20})?"
+        ) {
+            let referrer = format!("https://{host}{path}");
+            if let Some(found) = plain_host(referrer.as_bytes()) {
+                prop_assert_eq!(any_host(referrer.as_bytes()), Some(found));
+            }
+        }
+
         #[test]
         fn any_bytes_are_read_without_a_panic(
             bytes in prop::collection::vec(any::<u8>(), 0..300),

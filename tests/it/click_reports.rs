@@ -61,7 +61,7 @@ impl Reports {
         // Sent again, it changes nothing.
         self.keeper.keep(&batch, BUDGET).await.expect("stored before");
         let store = self.api.database.store();
-        while rollup::roll_up(&store).await.expect("rolled up") > 0 {}
+        while rollup::roll_up(&store, rollup::MOST_BATCHES).await.expect("rolled up") > 0 {}
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -191,12 +191,15 @@ async fn days_that_are_too_old_are_dropped_and_their_sums_stay() {
     reports.store(vec![reports.visit(0), reports.visit(48), reports.visit(24 * 91)]).await;
     let rows = "SELECT count(*) FROM visit";
     assert_eq!(reports.api.count(rows).await, 2, "what is older than is kept has no row");
-    reports.keeper.turn_over().await.expect("turned over");
+    reports.keeper.prepare_coming_days().await.expect("prepared");
+    reports.keeper.drop_old_days().await.expect("dropped");
     let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'visit'::regclass";
     assert_eq!(reports.api.count(partitions).await, 5, "two days with visits, and three to come");
     let yesterday = days::day_of(UnixMillis(NOW.0 - 1));
     let store = reports.api.database.store();
-    assert_eq!(days::drop_before(&store, yesterday).await.expect("dropped"), 1);
+    let (dropped, left) = days::drop_before(&store, yesterday).await.expect("dropped");
+    assert_eq!((dropped, left.is_none()), (1, true));
+    days::drop_hours_before(&store, yesterday).await.expect("dropped");
     assert_eq!(reports.api.count(rows).await, 1);
     assert_eq!(
         reports.groups("by=day").await,

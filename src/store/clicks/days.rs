@@ -57,9 +57,12 @@ async fn make_on(connection: &mut Connection, days: &BTreeSet<Date>) -> Result<(
     Ok(())
 }
 
-/// Drops the rows of all visits before `oldest`, day by day, and the hours before it; answers how
-/// many days. A day that is in use just now is left for the next time.
-pub async fn drop_before(store: &Store, oldest: Date) -> Result<usize, Error> {
+/// Hours that are deleted at a time.
+const HOURS: i64 = 50_000;
+
+/// Drops the rows of all visits before `oldest`, day by day; answers how many days it dropped, and why
+/// others were left for the next time: somebody may be reading them just now.
+pub async fn drop_before(store: &Store, oldest: Date) -> Result<(usize, Option<Error>), Error> {
     let mut connection = store.connection().await?;
     let rows = connection
         .query(
@@ -70,29 +73,50 @@ pub async fn drop_before(store: &Store, oldest: Date) -> Result<usize, Error> {
         )
         .await?;
     let limit = table(oldest);
-    let mut dropped = 0;
+    let (mut dropped, mut left) = (0, None);
     for row in &rows {
         let name: String = row.try_get("name")?;
         // The names of days are as long as each other, and in their order.
         if name < limit {
-            let transaction = connection.transaction().await?;
-            transaction
-                .batch_execute(&format!(
-                    "/* drop_day */ SET LOCAL lock_timeout = '2s'; DROP TABLE {name}"
-                ))
-                .await?;
-            transaction.commit().await?;
-            dropped += 1;
+            match drop_day(&mut connection, &name).await {
+                Ok(()) => dropped += 1,
+                Err(error) => left = Some(error),
+            }
         }
     }
-    connection
-        .execute(
-            "/* drop_hours */
-             DELETE FROM click_hour WHERE hour < $1::date::timestamp AT TIME ZONE 'UTC' /* oldest */",
-            &[&oldest],
-        )
+    Ok((dropped, left))
+}
+
+/// Another process may have been faster; whoever reads the day is waited for, but not for long: those
+/// who come later wait behind us.
+async fn drop_day(connection: &mut Connection, name: &str) -> Result<(), Error> {
+    let transaction = connection.transaction().await?;
+    transaction
+        .batch_execute(&format!(
+            "/* drop_day */ SET LOCAL lock_timeout = '2s'; DROP TABLE IF EXISTS {name}"
+        ))
         .await?;
-    Ok(dropped)
+    Ok(transaction.commit().await?)
+}
+
+/// Drops the sums of hours before `oldest`, some at a time.
+pub async fn drop_hours_before(store: &Store, oldest: Date) -> Result<(), Error> {
+    let connection = store.connection().await?;
+    loop {
+        let deleted = connection
+            .execute(
+                "/* drop_hours */
+                 DELETE FROM click_hour WHERE ctid = ANY (ARRAY(
+                     SELECT ctid FROM click_hour
+                     WHERE hour < $1::date::timestamp AT TIME ZONE 'UTC' /* oldest */
+                     LIMIT $2 /* most */))",
+                &[&oldest, &HOURS],
+            )
+            .await?;
+        if deleted < HOURS.unsigned_abs() {
+            return Ok(());
+        }
+    }
 }
 
 fn table(day: Date) -> String {

@@ -6,17 +6,28 @@ use crate::store::{Error, Store};
 /// Any number, the same in all processes: who holds it may roll up.
 const ADVISORY_LOCK: i64 = 0x5741_5950_4f53_5432;
 
-/// Batches that are rolled up together: so many clicks that a statement stays far below its time-out on
-/// a slow machine.
-const BATCHES: i64 = 40;
+/// The most batches that are rolled up together.
+pub const MOST_BATCHES: i64 = 40;
 
 /// Different referrers that a link has in one day; whatever comes after them is `*`. Anybody can make
 /// referrers up.
 const REFERRERS: i64 = 100;
 
-/// Rolls some batches up; answers how many, and none when another process is at it. Each batch is
-/// rolled up once: it is marked in the same transaction.
-pub async fn roll_up(store: &Store) -> Result<u64, Error> {
+/// How many batches wait.
+pub async fn count_waiting(store: &Store) -> Result<i64, Error> {
+    let connection = store.connection().await?;
+    let row = connection
+        .query_one(
+            "SELECT count(*) /* count_to_roll_up */ FROM click_batch WHERE NOT rolled_up",
+            &[],
+        )
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Rolls up to `most` batches up; answers how many, and none when another process is at it. Each batch
+/// is rolled up once: it is marked in the same transaction.
+pub async fn roll_up(store: &Store, most: i64) -> Result<u64, Error> {
     let mut connection = store.connection().await?;
     let transaction = connection.transaction().await?;
     let locked: bool = transaction
@@ -36,7 +47,7 @@ pub async fn roll_up(store: &Store) -> Result<u64, Error> {
              WHERE number IN (SELECT number FROM click_batch WHERE NOT rolled_up
                               ORDER BY number LIMIT $1 /* most */)
              RETURNING number",
-            &[&BATCHES],
+            &[&most],
         )
         .await?;
     if taken.is_empty() {

@@ -1,6 +1,8 @@
 //! Many requests, as fast as they go: written in runs of some hundred, and only counted.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,12 +27,24 @@ pub async fn load(
     paths: &[String],
     headers: &str,
 ) -> Outcome {
+    watched_load(edge, (connections, each), paths, headers, &Arc::default()).await
+}
+
+/// The same; `answered` says at any time how many answers have come.
+pub async fn watched_load(
+    edge: SocketAddr,
+    (connections, each): (usize, usize),
+    paths: &[String],
+    headers: &str,
+    answered: &Arc<AtomicUsize>,
+) -> Outcome {
     let tasks: Vec<_> = (0..connections)
         .map(|connection| {
             let requests: Vec<String> = paths
                 .iter()
                 .map(|path| format!("GET {path} HTTP/1.1\r\nHost: {edge}\r\n{headers}\r\n"))
                 .collect();
+            let answered = Arc::clone(answered);
             tokio::spawn(async move {
                 let mut outcome = Outcome::default();
                 // Who is refused has no answers.
@@ -39,8 +53,11 @@ pub async fn load(
                     while sent < each {
                         let run = RUN.min(each - sent);
                         let first = connection * each + sent;
-                        if !exchange(&mut stream, &requests, first..first + run, &mut outcome).await
-                        {
+                        let run_of = first..first + run;
+                        let before = outcome.answered;
+                        let all = exchange(&mut stream, &requests, run_of, &mut outcome).await;
+                        answered.fetch_add(outcome.answered - before, Ordering::AcqRel);
+                        if !all {
                             break;
                         }
                         sent += run;
