@@ -210,6 +210,30 @@ async fn days_that_are_too_old_are_dropped_and_their_sums_stay() {
 }
 
 #[tokio::test]
+async fn a_day_in_use_is_left_for_later_and_two_processes_drop_days_at_once() {
+    let reports = Reports::new().await;
+    reports.store((0..6).map(|days| reports.visit(days * 24)).collect()).await;
+    let (one, other) = (reports.api.database.store(), reports.api.database.store());
+    let day = |ago: u64| days::day_of(UnixMillis(NOW.0 - ago * 24 * HOUR - 1));
+    let (first, second) =
+        tokio::join!(days::drop_before(&one, day(4)), days::drop_before(&other, day(4)));
+    for (_, left) in [first, second].map(|outcome| outcome.expect("dropped")) {
+        assert!(left.is_none(), "{left:?}");
+    }
+    assert_eq!(reports.api.count("SELECT count(*) FROM visit").await, 5);
+    let mut reader = reports.api.database.connect().await;
+    let reading = reader.transaction().await.expect("a transaction");
+    let name = day(3).strftime("visit_%Y%m%d").to_string();
+    let lock = format!("LOCK TABLE {name} IN ACCESS SHARE MODE");
+    reading.batch_execute(&lock).await.expect("locked");
+    let (dropped, left) = days::drop_before(&one, day(2)).await.expect("one dropped, one left");
+    assert!(dropped == 1 && left.is_some(), "{dropped}, {left:?}");
+    reading.rollback().await.expect("ended");
+    let (dropped, left) = days::drop_before(&one, day(2)).await.expect("dropped");
+    assert!(dropped == 1 && left.is_none(), "{dropped}, {left:?}");
+}
+
+#[tokio::test]
 async fn a_report_that_cannot_be_is_refused_with_the_remedy() {
     let reports = Reports::new().await;
     for (path, detail) in [
