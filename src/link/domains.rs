@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::fault::{Fault, Reason};
 use super::model::Domain;
 use super::request::{Change, given};
-use super::rules::Rules;
+use super::rules::{Judge, Rules, own_hosts};
 use crate::code::slug::LetterCase;
 
 pub mod service;
@@ -172,22 +172,7 @@ fn letter_case(case_insensitive: Option<bool>) -> LetterCase {
     if case_insensitive.unwrap_or(false) { LetterCase::Folded } else { LetterCase::Exact }
 }
 
-fn own_hosts(domains: &[Domain]) -> HashSet<&str> {
-    domains.iter().filter_map(|domain| domain.host.as_deref()).collect()
-}
-
-/// Collects what is wrong with one request.
-struct Judge<'a> {
-    rules: &'a Rules,
-    own_hosts: HashSet<&'a str>,
-    faults: Vec<Fault>,
-}
-
 impl Judge<'_> {
-    fn fault(&mut self, pointer: &str, reason: Reason, detail: impl Into<String>) {
-        self.faults.push(Fault::new(pointer, reason, detail));
-    }
-
     fn host(&mut self, text: Option<&str>) -> Option<String> {
         let Some(text) = text else {
             let detail = "say which host the domain has, such as links.example.com";
@@ -212,16 +197,6 @@ impl Judge<'_> {
             self.fault("/slug_length", Reason::OutOfRange, detail);
         }
         valid
-    }
-
-    fn url(&mut self, pointer: &str, text: Option<&str>) -> Option<String> {
-        match self.rules.targets.judge(pointer, text?, &self.own_hosts) {
-            Ok(normalised) => Some(normalised),
-            Err(fault) => {
-                self.faults.push(fault);
-                None
-            }
-        }
     }
 }
 

@@ -157,15 +157,15 @@ fn host_alone(authority: &str) -> Option<&str> {
     port.bytes().all(|byte| byte.is_ascii_digit()).then_some(host)
 }
 
-fn own_hosts(domains: &[Domain]) -> HashSet<&str> {
+pub(super) fn own_hosts(domains: &[Domain]) -> HashSet<&str> {
     domains.iter().filter_map(|domain| domain.host.as_deref()).collect()
 }
 
-/// Collects what is wrong with one request.
-struct Judge<'a> {
-    rules: &'a Rules,
-    own_hosts: HashSet<&'a str>,
-    faults: Vec<Fault>,
+/// Collects what is wrong with one request, about a link or a domain.
+pub(super) struct Judge<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) own_hosts: HashSet<&'a str>,
+    pub(super) faults: Vec<Fault>,
 }
 
 impl Judge<'_> {
@@ -224,7 +224,7 @@ impl Judge<'_> {
         }
     }
 
-    fn fault(&mut self, pointer: &str, reason: Reason, detail: impl Into<String>) {
+    pub(super) fn fault(&mut self, pointer: &str, reason: Reason, detail: impl Into<String>) {
         self.faults.push(Fault::new(pointer, reason, detail));
     }
 
@@ -250,7 +250,7 @@ impl Judge<'_> {
         self.url("/target", target)
     }
 
-    fn url(&mut self, pointer: &str, text: Option<&str>) -> Option<String> {
+    pub(super) fn url(&mut self, pointer: &str, text: Option<&str>) -> Option<String> {
         match self.rules.targets.judge(pointer, text?, &self.own_hosts) {
             Ok(normalised) => Some(normalised),
             Err(fault) => {
