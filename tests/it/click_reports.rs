@@ -26,6 +26,7 @@ struct Reports {
     api: TestApi,
     link: LinkId,
     keeper: Keeper,
+    metrics: Arc<Metrics>,
 }
 
 impl Reports {
@@ -36,8 +37,9 @@ impl Reports {
         let store = api.database.store();
         let retention = Duration::from_hours(90 * 24);
         let metrics = Arc::new(Metrics::new());
-        let keeper = Keeper::new(store, Clock::by_hand(NOW), metrics, retention);
-        Self { api, link, keeper }
+        let clock = Clock::by_hand(NOW);
+        let keeper = Keeper::new(store, clock, Arc::clone(&metrics), retention);
+        Self { api, link, keeper, metrics }
     }
 
     /// A visit of a person so many hours ago.
@@ -112,6 +114,11 @@ async fn every_report_adds_up_to_the_same() {
         .await;
     let link = reports.get("").await;
     assert_eq!([&link["clicks"], &link["bots"], &link["visits"]], [4, 2, 7]);
+    assert_eq!(
+        reports.metrics.clicks_counted.get(),
+        7,
+        "a batch that is sent again is metered once"
+    );
     for (by, groups) in [
         ("hour", json!([["2029-12-31T22:00:00Z", 1, 1, 2], ["2029-12-31T23:00:00Z", 2, 0, 2]])),
         ("day", json!([["2029-12-30", 1, 1, 3], ["2029-12-31", 3, 1, 4]])),
