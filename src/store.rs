@@ -12,6 +12,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 pub mod audit;
+pub mod campaigns;
 pub mod clicks;
 pub mod domains;
 pub mod idempotency;

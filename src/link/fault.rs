@@ -13,6 +13,9 @@ pub struct Fault {
     pub reason: Reason,
     /// What is wrong and what would be right, for people.
     pub detail: String,
+    /// The line, from 1, when the field stands in a document with lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
 }
 
 /// What can be wrong with a field. The words are part of the API: they never change their meaning.
@@ -77,11 +80,17 @@ pub enum Reason {
     NotConfigured,
     /// Another field does not go together with this one.
     Conflict,
+    /// Numbers that must add up to another number, and do not.
+    DoesNotAddUp,
+    /// A language for which there are no texts or no words.
+    NoTexts,
+    /// A place-holder that is missing, or that nobody knows.
+    PlaceHolder,
 }
 
 impl Fault {
     /// A fault of the field at `pointer`.
     pub fn new(pointer: impl Into<String>, reason: Reason, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), reason, detail: detail.into() }
+        Self { pointer: pointer.into(), reason, detail: detail.into(), line: None }
     }
 }

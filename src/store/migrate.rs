@@ -16,6 +16,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0002_clicks", sql: include_str!("../../migrations/0002_clicks.sql") },
     Migration { name: "0003_domains", sql: include_str!("../../migrations/0003_domains.sql") },
     Migration { name: "0004_routing", sql: include_str!("../../migrations/0004_routing.sql") },
+    Migration { name: "0005_referrals", sql: include_str!("../../migrations/0005_referrals.sql") },
 ];
 
 /// Any number, the same in all processes: who holds it may migrate.

@@ -1,0 +1,185 @@
+//! A campaign as text: TOML or JSON in, a judged campaign or all that is wrong with it out, each fault
+//! with its place and its line.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_path_to_error::Segment;
+
+use super::words::Words;
+use super::{Campaign, rules};
+use crate::link::fault::{Fault, Reason};
+
+mod place;
+
+/// The largest document, in bytes.
+pub const LARGEST: usize = 262_144;
+
+/// How a document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// TOML 1.0.
+    Toml,
+    /// JSON.
+    Json,
+}
+
+impl Format {
+    /// Its name in the database and in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Toml => "toml",
+            Self::Json => "json",
+        }
+    }
+
+    /// The format with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Toml, Self::Json].into_iter().find(|format| format.name() == name)
+    }
+}
+
+/// Reads a document and judges it.
+pub fn parse(text: &str, format: Format) -> Result<Campaign, Vec<Fault>> {
+    if text.len() > LARGEST {
+        let detail = format!("has {} bytes; at most {LARGEST} are allowed", text.len());
+        return Err(vec![Fault::new("", Reason::TooLong, detail)]);
+    }
+    let campaign: Campaign = read(text, format).map_err(|fault| vec![fault])?;
+    let mut faults = rules::judge(&campaign);
+    if faults.is_empty() {
+        return Ok(campaign);
+    }
+    for fault in &mut faults {
+        fault.line = place::line_of(text, format, &fault.pointer);
+    }
+    Err(faults)
+}
+
+/// Reads the words of a language, in TOML.
+pub(super) fn words(text: &str) -> Result<Words, Fault> {
+    read(text, Format::Toml)
+}
+
+fn read<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, Fault> {
+    match format {
+        Format::Json => {
+            let mut deserializer = serde_json::Deserializer::from_str(text);
+            let value = serde_path_to_error::deserialize(&mut deserializer);
+            let value = value.map_err(|error| {
+                let inner = error.inner();
+                let mut fault = refusal(error.path(), &inner.to_string());
+                if inner.classify() != Category::Data {
+                    fault = Fault::new("", Reason::WrongType, format!("is not JSON: {inner}"));
+                }
+                fault.line = Some(inner.line());
+                fault
+            })?;
+            deserializer.end().map_err(|error| {
+                let detail = format!("is not one JSON object: {error}");
+                let line = Some(error.line());
+                Fault { line, ..Fault::new("", Reason::WrongType, detail) }
+            })?;
+            Ok(value)
+        }
+        Format::Toml => {
+            let table: toml::Table = toml::from_str(text).map_err(|error| {
+                let line = error.span().map(|span| place::line_at(text, span.start));
+                let detail = format!("is not TOML: {}", error.message());
+                Fault { line, ..Fault::new("", Reason::WrongType, detail) }
+            })?;
+            // As JSON has no moments, they are texts from here on, in both formats.
+            let value = without_moments(toml::Value::Table(table));
+            serde_path_to_error::deserialize(value).map_err(|error| {
+                let mut fault = refusal(error.path(), error.inner().message());
+                fault.line = place::line_of(text, format, &fault.pointer);
+                fault
+            })
+        }
+    }
+}
+
+fn without_moments(value: toml::Value) -> toml::Value {
+    use toml::Value;
+    match value {
+        Value::Datetime(moment) => Value::String(moment.to_string()),
+        Value::Array(values) => Value::Array(values.into_iter().map(without_moments).collect()),
+        Value::Table(table) => {
+            let fields = table.into_iter().map(|(name, value)| (name, without_moments(value)));
+            Value::Table(fields.collect())
+        }
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value,
+    }
+}
+
+/// What a field at fault is refused with.
+fn refusal(path: &serde_path_to_error::Path, message: &str) -> Fault {
+    let message = message.trim_end();
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let missing = message.strip_prefix("missing field ");
+    let doubled = message.strip_prefix("duplicate field ");
+    let reason = match missing {
+        Some(_) => Reason::Required,
+        None if message.starts_with("unknown field ") => Reason::UnknownField,
+        None => Reason::WrongType,
+    };
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => {
+                pointer.push('/');
+                pointer.push_str(&index.to_string());
+            }
+            Segment::Map { key } => {
+                pointer.push('/');
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    if let Some(field) = missing.or(doubled) {
+        pointer.push('/');
+        pointer.push_str(field.trim_matches('`'));
+    }
+    Fault::new(pointer, reason, message.chars().take(300).collect::<String>())
+}
+
+/// The document as one value, for whoever compares two: `None` if it is none.
+pub fn value(text: &str, format: Format) -> Option<serde_json::Value> {
+    match format {
+        Format::Json => serde_json::from_str(text).ok(),
+        Format::Toml => {
+            let table = toml::from_str::<toml::Table>(text).ok()?;
+            serde_json::Value::deserialize(without_moments(toml::Value::Table(table))).ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEMO: &str = include_str!("../../config/campaigns/demo.toml");
+
+    #[test]
+    fn the_demo_is_good_in_both_formats() {
+        let campaign = parse(DEMO, Format::Toml).expect("good");
+        assert_eq!(campaign.code_length, 6);
+        assert_eq!(campaign.texts.len(), 5);
+        let json = value(DEMO, Format::Toml).expect("a value").to_string();
+        assert_eq!(parse(&json, Format::Json), Ok(campaign));
+    }
+
+    #[test]
+    fn faults_have_their_lines_in_both_formats() {
+        let toml = DEMO.replace("per_million = 50_000 ", "per_million = 60_000 ");
+        let json = serde_json::to_string_pretty(&value(&toml, Format::Toml)).expect("JSON");
+        for (text, format) in [(&toml, Format::Toml), (&json, Format::Json)] {
+            let faults = parse(text, format).expect_err("it does not add up");
+            let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+            assert_eq!(fault.pointer, "/rewards/loan_disbursed/inviter/prizes");
+            let line = text.lines().nth(fault.line.expect("a line") - 1).expect("the line");
+            assert!(line.contains("prizes"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Where in a text a field stands.
+
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use std::fmt;
+use toml::de::{DeTable, DeValue};
+
+use super::Format;
+
+/// The line of the byte at `offset`, from 1.
+pub(super) fn line_at(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
+    before.split(|byte| *byte == b'\n').count()
+}
+
+/// The line of the field that a JSON pointer names, or of the last part of it that is there.
+pub(super) fn line_of(text: &str, format: Format, pointer: &str) -> Option<usize> {
+    let path: Vec<String> =
+        pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
+    match format {
+        Format::Toml => line_in_toml(text, &path),
+        Format::Json => line_in_json(text, &path),
+    }
+}
+
+fn line_in_toml(text: &str, path: &[String]) -> Option<usize> {
+    let table = DeTable::parse(text).ok()?;
+    let mut offset = None;
+    let root = DeValue::Table(table.into_inner());
+    let mut here = &root;
+    for part in path {
+        let next = match here {
+            DeValue::Table(table) => {
+                let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == part) else {
+                    break;
+                };
+                offset = Some(key.span().start);
+                value
+            }
+            DeValue::Array(values) => {
+                let Some(value) = part.parse().ok().and_then(|at: usize| values.get(at)) else {
+                    break;
+                };
+                offset = Some(value.span().start);
+                value
+            }
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => break,
+        };
+        here = next.get_ref();
+    }
+    offset.map(|offset| line_at(text, offset))
+}
+
+/// Goes down the path and fails where it ends: the error knows the line.
+fn line_in_json(text: &str, path: &[String]) -> Option<usize> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let end = Way(path).deserialize(&mut deserializer);
+    end.err().map(|error| error.line())
+}
+
+struct Way<'a>(&'a [String]);
+
+impl<'de> DeserializeSeed<'de> for Way<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Way<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the end of the way")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Some((first, rest)) = self.0.split_first() else {
+            return Err(A::Error::custom("here"));
+        };
+        while let Some(key) = map.next_key::<String>()? {
+            if key == *first {
+                if rest.is_empty() {
+                    return Err(A::Error::custom("here"));
+                }
+                return map.next_value_seed(Way(rest));
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Err(A::Error::custom("the last part that is there"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        let Some((first, rest)) = self.0.split_first() else {
+            return Err(A::Error::custom("here"));
+        };
+        let at: usize = first.parse().unwrap_or(0);
+        for _ in 0..at {
+            if values.next_element::<IgnoredAny>()?.is_none() {
+                return Err(A::Error::custom("the last part that is there"));
+            }
+        }
+        values.next_element_seed(Way(rest)).map(|_| ())
+    }
+}

@@ -1,0 +1,172 @@
+//! Values in a campaign's document: each is judged while it is read, so that the message knows its
+//! place.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::Offset;
+use serde::de::{Deserialize, Deserializer, Error as _};
+
+/// A moment, with the offset in which it was written: people think of its date there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    at: Timestamp,
+    offset: Offset,
+}
+
+impl Moment {
+    /// The moment.
+    pub fn at(self) -> Timestamp {
+        self.at
+    }
+
+    /// The last day that lies before this moment, where it was written: midnight ends the day before.
+    pub fn last_day(self) -> Date {
+        let before = self.at.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap_or(self.at);
+        self.offset.to_datetime(before).date()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let pieces = Pieces::parse(text).ok()?;
+        let offset = pieces.to_numeric_offset()?;
+        Some(Self { at: text.parse().ok()?, offset })
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "'{}' is not a moment; write date, time and offset, like 2027-03-01T00:00:00+07:00",
+                shortened(&text)
+            ))
+        })
+    }
+}
+
+/// A currency, by the three letters of ISO 4217.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// Reads three capital letters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let letters: [u8; 3] = text.as_bytes().try_into().ok()?;
+        letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
+    }
+
+    /// The three letters.
+    pub fn code(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("capital letters")
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "'{}' is no currency; write the three capital letters of ISO 4217, like IDR",
+                shortened(&text)
+            ))
+        })
+    }
+}
+
+/// A colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Color {
+    red: u8,
+    green: u8,
+    blue: u8,
+}
+
+impl Color {
+    /// Reads `#0a7d5a`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix('#')?;
+        if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let [_, red, green, blue] = u32::from_str_radix(digits, 16).ok()?.to_be_bytes();
+        Some(Self { red, green, blue })
+    }
+
+    /// How bright it looks, from 0 for black to 1 for white: the relative luminance of WCAG 2.2.
+    pub fn luminance(self) -> f64 {
+        let linear = |part: u8| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(self.red) + 0.7152 * linear(self.green) + 0.0722 * linear(self.blue)
+    }
+
+    /// How well it stands out from white, from 1 to 21: the contrast ratio of WCAG 2.2.
+    pub fn contrast_with_white(self) -> f64 {
+        1.05 / (self.luminance() + 0.05)
+    }
+}
+
+impl Default for Color {
+    /// Waypost's own orange.
+    fn default() -> Self {
+        Self { red: 0xb8, green: 0x48, blue: 0x1a }
+    }
+}
+
+impl fmt::Display for Color {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{:02x}{:02x}{:02x}", self.red, self.green, self.blue)
+    }
+}
+
+impl<'de> Deserialize<'de> for Color {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!("'{}' is no colour; write it like #0a7d5a", shortened(&text)))
+        })
+    }
+}
+
+/// What a message repeats of a text.
+fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn midnight_ends_the_day_before_where_it_was_written() {
+        for (text, day) in [
+            ("2027-01-01T00:00:00+07:00", "2026-12-31"),
+            ("2027-01-01T00:00:00Z", "2026-12-31"),
+            ("2027-01-01T12:00:00-03:00", "2027-01-01"),
+            ("2026-12-31T23:59:59+07:00", "2026-12-31"),
+        ] {
+            let moment = Moment::parse(text).expect("a moment");
+            assert_eq!(moment.last_day().to_string(), day, "{text}");
+        }
+        for text in ["2027-01-01", "2027-01-01T00:00:00", "tomorrow", ""] {
+            assert_eq!(Moment::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn colours_read_back_and_have_a_contrast() {
+        let color = Color::parse("#0A7d5a").expect("a colour");
+        assert_eq!(color.to_string(), "#0a7d5a");
+        assert!(
+            (Color::parse("#000000").expect("black").contrast_with_white() - 21.0).abs() < 0.01
+        );
+        assert!((Color::parse("#ffffff").expect("white").contrast_with_white() - 1.0).abs() < 0.01);
+        for text in ["0a7d5a", "#0a7d5", "#0a7d5aa", "#gggggg", "#0a7d5ä", "red"] {
+            assert_eq!(Color::parse(text), None, "{text}");
+        }
+    }
+}
