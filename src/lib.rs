@@ -2,8 +2,8 @@
 //!
 //! The modules in reading order:
 //!
-//! - [`address`], [`clock`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`]: pure words and
-//!   rules. They know no I/O.
+//! - [`address`], [`clock`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`],
+//!   [`referral`]: pure words and rules. They know no I/O.
 //! - [`config`], [`metrics`], [`store`], [`http`]: settings, figures, PostgreSQL, HTTP/1.1 under limits.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
@@ -18,6 +18,7 @@ pub mod clock;
 pub mod code;
 pub mod link;
 pub mod qr;
+pub mod referral;
 pub mod visitor;
 
 pub mod config;
