@@ -28,6 +28,7 @@ use crate::http::server::{self, Server};
 use crate::link::routing::Split;
 use crate::link::service::LinkService;
 use crate::metrics::Metrics;
+use crate::outbound::{self, Outbound};
 use crate::resolve::Resolver;
 use crate::resolve::announce::Announcer;
 use crate::resolve::database::Database;
@@ -73,6 +74,9 @@ pub enum Error {
     /// The file of countries cannot be used.
     #[error(transparent)]
     Countries(#[from] countries::Error),
+    /// The certificate authorities cannot be used.
+    #[error(transparent)]
+    Outbound(#[from] outbound::Error),
     /// Threads cannot be started.
     #[error("the serving threads cannot be started: {0}")]
     Threads(std::io::Error),
@@ -143,6 +147,12 @@ pub fn shared(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Shar
     Ok(Some(Arc::new(Shared::new(settings, Arc::clone(metrics))?)))
 }
 
+/// The client for other services, which reads at most `body_bytes` of a body.
+pub fn outbound(config: &Config, body_bytes: usize) -> Result<Outbound, Error> {
+    let settings = outbound::Settings { ca_file: config.outbound.ca_file.clone(), body_bytes };
+    Ok(Outbound::new(&settings)?)
+}
+
 fn local(config: &Config, clock: &Clock) -> Local {
     let cache = &config.cache;
     let size = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
@@ -204,6 +214,8 @@ fn clicks(
 /// Starts everything; returns once both listeners are open.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let clock = Clock::system();
+    // A bad file of authorities is known now, not when the first question is asked.
+    drop(outbound(&config, 0)?);
     let store = store(&config)?;
     wait_for_schema(&store, config.postgres.startup_wait).await?;
     let metrics = Arc::new(Metrics::new());

@@ -72,6 +72,8 @@ pub struct Config {
     pub links: Links,
     /// Counting.
     pub clicks: Clicks,
+    /// Asking other services.
+    pub outbound: Outbound,
     /// What is written to standard error.
     pub log: Log,
 }
@@ -300,6 +302,15 @@ pub enum Addresses {
     Full,
     /// Nothing.
     None,
+}
+
+/// `[outbound]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbound {
+    /// A PEM file with certificate authorities that are believed besides Mozilla's.
+    #[serde(deserialize_with = "optional_path")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[log]`

@@ -19,6 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("link", &["clock", "code", "visitor"]),
     ("config", &["address"]),
     ("metrics", &["clock"]),
+    ("outbound", &[]),
     ("http", &["address", "clock", "code", "link", "metrics"]),
     ("store", &["clock", "code", "link", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
@@ -39,8 +40,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "clicks", "clock", "config", "edge", "http", "link", "metrics", "resolve",
-            "store", "visitor",
+            "api", "clicks", "clock", "config", "edge", "http", "link", "metrics", "outbound",
+            "resolve", "store", "visitor",
         ],
     ),
     ("local", &["clock"]),
@@ -68,6 +69,9 @@ const BORDERS: &[(&str, &str)] = &[
     ("clap", "cli"),
     ("fast_qr", "qr"),
     ("png", "qr"),
+    ("hyper_rustls", "outbound"),
+    ("rustls", "outbound"),
+    ("webpki_roots", "outbound"),
 ];
 
 /// All that `local` needs besides the standard library: it must start where nothing else works yet.

@@ -22,6 +22,7 @@ mod local;
 mod many_limited;
 mod migrations;
 mod outages;
+mod outbound;
 mod previews;
 mod qr;
 mod routing;
