@@ -12,12 +12,14 @@ use serde::Deserialize;
 
 use crate::address::AddressRange;
 
+pub use apps::{Android, App};
 pub use values::Secret;
 use values::{
     at_least, cache_seconds, days, from_to, header_count, hosts, key_prefix, milliseconds,
     optional_path, power_of_two, public_url, ranges, seconds, seconds_or_zero, slug_length,
 };
 
+mod apps;
 mod defaults;
 mod values;
 
@@ -76,6 +78,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// What is written to standard error.
     pub log: Log,
+    /// Apps that open links by themselves.
+    pub apps: Vec<App>,
 }
 
 /// `[edge]`

@@ -6,6 +6,7 @@ pub mod support;
 mod api;
 mod api_bad_input;
 mod api_rules;
+mod association;
 mod bad_input;
 mod click_reports;
 mod clicks;
