@@ -25,6 +25,7 @@ use crate::edge::association::{App, Associations};
 use crate::edge::domains::Domains;
 use crate::edge::redirect::Edge;
 use crate::http::client::TrustedProxies;
+use crate::http::misses::Misses;
 use crate::http::server::{self, Server};
 use crate::link::routing::Split;
 use crate::link::service::LinkService;
@@ -324,6 +325,8 @@ fn start_edge(
     let metrics = Arc::clone(&parts.metrics);
     let public_url = Arc::new(config.edge.public_url.clone());
     let associations = Arc::new(associations(config));
+    let most_misses = u32::try_from(config.limits.misses_per_client).unwrap_or(u32::MAX);
+    let misses = Arc::new(Misses::new(most_misses));
     let make = move || Edge {
         resolver: Arc::clone(&parts.resolver),
         front: Front::new(parts.config.cache.front_entries).into(),
@@ -340,6 +343,7 @@ fn start_edge(
         clock: parts.clock.clone(),
         most_headers: parts.config.limits.headers,
         proxies: TrustedProxies::new(&parts.config.edge.trusted_proxies),
+        misses: Arc::clone(&misses),
     };
     Server::start(("edge", listener), limits(config, 1), threads, metrics, make)
         .map_err(Error::Threads)

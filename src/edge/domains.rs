@@ -65,6 +65,7 @@ impl Domains {
             Page::Gone => detours.gone.clone(),
             // An outage is no place to send people away from: they shall try again.
             Page::Unavailable
+            | Page::TooManyMisses
             | Page::NotAhead
             | Page::MethodNotAllowed
             | Page::Refused(_)

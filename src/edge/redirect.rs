@@ -22,6 +22,7 @@ use crate::clicks::{ClickId, Opening};
 use crate::clock::{Clock, Stopwatch, UnixMillis};
 use crate::http::checks::{self, Refusal};
 use crate::http::client::TrustedProxies;
+use crate::http::misses::Misses;
 use crate::http::server::Service;
 use crate::link::routing::Split;
 use crate::link::{DomainId, LinkKey};
@@ -63,6 +64,8 @@ pub struct Edge {
     pub most_headers: usize,
     /// Whose word on who asks is believed.
     pub proxies: TrustedProxies,
+    /// Who asks for what is not there, and how often.
+    pub misses: Arc<Misses>,
     /// Where visitors are, if anybody can tell.
     pub countries: Arc<Countries>,
     /// Which part of the visitors a visitor belongs to.
@@ -198,7 +201,7 @@ impl Edge {
     /// Looks the link up, counts, answers.
     async fn redirect<B>(&self, request: &Request<B>, peer: IpAddr, key: &str) -> Answer {
         let now = self.clock.now();
-        let (entry, said) = match self.find(key, now).await {
+        let (entry, said) = match self.find(request, peer, key, now).await {
             Ok(found) => found,
             Err(page) => return self.nowhere(page, key, request),
         };
@@ -211,8 +214,10 @@ impl Edge {
     }
 
     /// Finds the entry of a key: here, or else in the tiers behind.
-    pub(super) async fn find(
+    pub(super) async fn find<B>(
         &self,
+        request: &Request<B>,
+        peer: IpAddr,
         key: &str,
         now: UnixMillis,
     ) -> Result<(Arc<Entry>, Said), Page> {
@@ -232,7 +237,8 @@ impl Edge {
                     .filter(|(_, standing)| *standing == Standing::Doubtful)
                     .map(|(entry, _)| entry);
                 // In a box: what the slow way needs would make every hit's future larger.
-                Box::pin(self.load(key, doubtful)).await
+                let client = self.client(request, peer);
+                Box::pin(self.load(key, client, doubtful)).await
             }
         }
     }
@@ -252,18 +258,26 @@ impl Edge {
     async fn load(
         &self,
         key: &str,
+        client: IpAddr,
         doubtful: Option<Arc<Entry>>,
     ) -> Result<(Arc<Entry>, Said), Page> {
         let local = self.resolver.local();
         if local.is_missing(key) {
             return Err(Page::NotFound);
         }
+        let now = self.clock.now();
+        if doubtful.is_none() && self.misses.wait(client, now).is_some() {
+            return Err(Page::TooManyMisses);
+        }
         let Some(key) = LinkKey::parse(key) else { return Err(Page::NotFound) };
         match self.resolver.load(key, doubtful).await {
             // Found, but not here: the tier that had it counts the hit.
             Resolved::Link(entry) => Ok((entry, Said::Missing)),
             Resolved::Stale(entry) => Ok((entry, Said::Stale)),
-            Resolved::Missing => Err(Page::NotFound),
+            Resolved::Missing => {
+                self.misses.note(client, now);
+                Err(Page::NotFound)
+            }
             Resolved::Unavailable => Err(Page::Unavailable),
         }
     }
