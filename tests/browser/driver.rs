@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use waypost::local::Tied;
 
 use crate::shared::support::servers::new_directory;
@@ -17,6 +18,9 @@ use crate::shared::support::{Client, eventually};
 
 /// How long the driver may take to start, and a browser to end.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait for browsers of other tests.
+const QUEUE: Duration = Duration::from_mins(2);
 
 /// So many browsers run at a time: each is a family of processes.
 static BROWSERS: Semaphore = Semaphore::const_new(2);
@@ -56,7 +60,10 @@ impl Driver {
         let process = spawn(&directory, &log).unwrap_or_else(|error| panic!("{error}"));
         let port = eventually("chromedriver listens", PATIENCE, async || {
             let text = fs::read_to_string(&log).unwrap_or_default();
-            assert!(process.is_running(), "chromedriver ended; is it there? 'make test'\n{text}");
+            assert!(
+                process.is_running(),
+                "chromedriver ended; 'make deps-browser' installs it\n{text}"
+            );
             let (_, after) = text.split_once("started successfully on port ")?;
             after.split_once('.')?.0.parse().ok()
         })
@@ -90,8 +97,13 @@ pub struct Session {
 impl Session {
     /// Starts a browser with a screen of these measures, these preferences, and these flags besides
     /// those that all have.
+    ///
+    /// A test has one browser at a time: who held one and waited for another might wait for somebody
+    /// who does the same.
     pub async fn start(screen: &Value, preferences: &Value, flags: &[String]) -> Self {
-        let permit = BROWSERS.acquire().await.expect("a semaphore that nobody closes");
+        let permit = timeout(QUEUE, BROWSERS.acquire()).await;
+        let permit = permit.expect("a browser that is free; does a test drop its page too late?");
+        let permit = permit.expect("a semaphore that nobody closes");
         let driver = Driver::shared().await.address;
         let client = Client::connect(driver).await.expect("a driver that listens");
         let mut session = Self { driver, client, path: "/session".to_owned(), _permit: permit };
