@@ -1,5 +1,6 @@
 //! Referrals: who shares which code, who came by it, and who is bound to whom.
 //!
-//! [`landing`] is what the tiers keep of a code.
+//! [`names`] is what is shown of an inviter's name; [`landing`] is what the tiers keep of a code.
 
 pub mod landing;
+pub mod names;

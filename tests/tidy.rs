@@ -29,6 +29,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
     ("link/domains/service", &["code", "config", "store"]),
+    ("referral", &["campaign", "clock", "code", "config", "link", "metrics", "resolve", "store"]),
     (
         "api",
         &[
