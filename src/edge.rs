@@ -2,6 +2,7 @@
 //! plane.
 
 pub mod domains;
+pub mod landing;
 pub mod location;
 pub mod pages;
 pub mod previews;
