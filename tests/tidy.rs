@@ -39,7 +39,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     (
         "edge",
-        &["clicks", "clock", "code", "http", "link", "metrics", "resolve", "store", "visitor"],
+        &[
+            "campaign", "clicks", "clock", "code", "http", "link", "metrics", "qr", "resolve",
+            "store", "visitor",
+        ],
     ),
     (
         "app",
@@ -68,6 +71,8 @@ const BORDERS: &[(&str, &str)] = &[
     ("moka", "resolve"),
     ("maxminddb", "clicks"),
     ("maud", "edge"),
+    ("brotli", "edge/landing"),
+    ("flate2", "edge/landing"),
     ("prometheus", "metrics"),
     ("toml", "config"),
     ("toml", "campaign/document"),
