@@ -37,8 +37,8 @@ CREATE TRIGGER campaign_document_is_kept BEFORE UPDATE OF campaign_id, version, 
 
 -- Grows with every activation and retirement, in the same transaction: processes ask for it twice a second.
 CREATE TABLE campaign_change (
-    only   boolean PRIMARY KEY DEFAULT true CHECK (only),
-    number bigint  NOT NULL
+    id     smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    number bigint   NOT NULL
 );
 INSERT INTO campaign_change (number) VALUES (0);
 

@@ -6,6 +6,7 @@
 //!   rules. They know no I/O.
 //! - [`config`], [`metrics`], [`store`], [`http`]: settings, figures, PostgreSQL, HTTP/1.1 under limits.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
+//! - [`referral`]: from the click on a friend's link, through the store, to the binding.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
 //! - [`cli`]: the command line.
@@ -26,6 +27,7 @@ pub mod metrics;
 pub mod store;
 
 pub mod clicks;
+pub mod referral;
 pub mod resolve;
 
 pub mod api;

@@ -25,6 +25,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store", &["campaign", "clock", "code", "link", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
+    ("referral/token", &["campaign", "clock", "link"]),
+    ("referral", &["campaign", "clock", "link"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
     ("link/domains/service", &["code", "config", "store"]),
     (
@@ -65,6 +67,7 @@ const BORDERS: &[(&str, &str)] = &[
     ("moka", "resolve"),
     ("maxminddb", "clicks"),
     ("maud", "edge"),
+    ("base64", "referral"),
     ("prometheus", "metrics"),
     ("toml", "config"),
     ("toml", "campaign/document"),
