@@ -2,11 +2,10 @@
 //!
 //! The modules in reading order:
 //!
-//! - [`address`], [`clock`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`]: pure words and
-//!   rules. They know no I/O.
+//! - [`address`], [`clock`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`],
+//!   [`referral`]: pure words and rules. They know no I/O.
 //! - [`config`], [`metrics`], [`store`], [`http`]: settings, figures, PostgreSQL, HTTP/1.1 under limits.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
-//! - [`referral`]: from the click on a friend's link, through the store, to the binding.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
 //! - [`cli`]: the command line.
@@ -19,6 +18,7 @@ pub mod clock;
 pub mod code;
 pub mod link;
 pub mod qr;
+pub mod referral;
 pub mod visitor;
 
 pub mod config;
@@ -27,7 +27,6 @@ pub mod metrics;
 pub mod store;
 
 pub mod clicks;
-pub mod referral;
 pub mod resolve;
 
 pub mod api;

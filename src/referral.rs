@@ -1,5 +1,7 @@
-//! Referrals: from the click on a friend's link, through the store, to the binding.
+//! Referrals: who shares which code, who came by it, and who is bound to whom.
 //!
-//! [`token`] is what travels through the store. Pure; knows no I/O.
+//! [`landing`] is what the tiers keep of a code. [`token`] is what travels from a landing page through
+//! the store.
 
+pub mod landing;
 pub mod token;

@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use super::domains::{Domain, Domains};
 use super::location::with_query;
 use super::pages::Page;
-use crate::clicks::Opening;
 use crate::clicks::countries::Countries;
 use crate::clicks::queue::Buffer;
+use crate::clicks::{ClickId, Opening};
 use crate::clock::{Clock, Stopwatch, UnixMillis};
 use crate::http::checks::{self, Refusal};
 use crate::http::client::TrustedProxies;
@@ -312,6 +312,17 @@ impl Edge {
     }
 
     pub(super) fn count_visitor(&self, visitor: &Visitor<'_>, entry: &Entry, now: UnixMillis) {
+        self.count_click(visitor, entry, now, None);
+    }
+
+    /// Counts a click that may have a number of its own.
+    pub(super) fn count_click(
+        &self,
+        visitor: &Visitor<'_>,
+        entry: &Entry,
+        now: UnixMillis,
+        click_id: Option<ClickId>,
+    ) {
         let Visitor { hints, agent, kind, client } = *visitor;
         let counted = self.clicks.count(&Opening {
             link: entry.link,
@@ -321,6 +332,7 @@ impl Edge {
             agent,
             referrer: hints.referrer.and_then(|value| referrer::host(value.as_bytes())),
             private: hints.private,
+            click_id,
         });
         if !counted {
             self.figures.click_dropped();
