@@ -126,6 +126,7 @@ fn check(config: &Config) -> Result<(), Error> {
         app::store(config)?;
     }
     app::shared(config, &Arc::new(Metrics::new()))?;
+    app::outbound(config, 0)?;
     Ok(())
 }
 

@@ -12,12 +12,14 @@ use serde::Deserialize;
 
 use crate::address::AddressRange;
 
+pub use apps::{Android, App};
 pub use values::Secret;
 use values::{
     at_least, cache_seconds, days, from_to, header_count, hosts, key_prefix, milliseconds,
     optional_path, power_of_two, public_url, ranges, seconds, seconds_or_zero, slug_length,
 };
 
+mod apps;
 mod defaults;
 mod values;
 
@@ -72,8 +74,12 @@ pub struct Config {
     pub links: Links,
     /// Counting.
     pub clicks: Clicks,
+    /// Asking other services.
+    pub outbound: Outbound,
     /// What is written to standard error.
     pub log: Log,
+    /// Apps that open links by themselves.
+    pub apps: Vec<App>,
 }
 
 /// `[edge]`
@@ -300,6 +306,15 @@ pub enum Addresses {
     Full,
     /// Nothing.
     None,
+}
+
+/// `[outbound]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbound {
+    /// A PEM file with certificate authorities that are believed besides Mozilla's.
+    #[serde(deserialize_with = "optional_path")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[log]`

@@ -4,7 +4,8 @@
 //!
 //! - [`address`], [`clock`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`],
 //!   [`referral`]: pure words and rules. They know no I/O.
-//! - [`config`], [`metrics`], [`store`], [`http`]: settings, figures, PostgreSQL, HTTP/1.1 under limits.
+//! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`]: settings, figures, PostgreSQL, HTTP/1.1
+//!   under limits, asking other services.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
@@ -24,6 +25,7 @@ pub mod visitor;
 pub mod config;
 pub mod http;
 pub mod metrics;
+pub mod outbound;
 pub mod store;
 
 pub mod clicks;

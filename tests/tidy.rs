@@ -22,6 +22,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("referral", &["campaign", "clock", "link"]),
     ("config", &["address"]),
     ("metrics", &["clock"]),
+    ("outbound", &[]),
     ("http", &["address", "clock", "code", "link", "metrics"]),
     ("store", &["campaign", "clock", "code", "link", "referral", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
@@ -42,8 +43,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "clicks", "clock", "config", "edge", "http", "link", "metrics", "resolve",
-            "store", "visitor",
+            "api", "clicks", "clock", "config", "edge", "http", "link", "metrics", "outbound",
+            "resolve", "store", "visitor",
         ],
     ),
     ("local", &["clock"]),
@@ -73,6 +74,9 @@ const BORDERS: &[(&str, &str)] = &[
     ("clap", "cli"),
     ("fast_qr", "qr"),
     ("png", "qr"),
+    ("hyper_rustls", "outbound"),
+    ("rustls", "outbound"),
+    ("webpki_roots", "outbound"),
 ];
 
 /// All that `local` needs besides the standard library: it must start where nothing else works yet.
