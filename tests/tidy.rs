@@ -27,24 +27,28 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store", &["campaign", "clock", "code", "link", "referral", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
+    ("referral/keys", &["clock", "store"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
     ("link/domains/service", &["code", "config", "store"]),
     (
         "api",
         &[
-            "clicks", "clock", "code", "config", "http", "link", "metrics", "qr", "resolve",
-            "store", "visitor",
+            "campaign", "clicks", "clock", "code", "config", "http", "link", "metrics", "outbound",
+            "qr", "referral", "resolve", "store", "visitor",
         ],
     ),
     (
         "edge",
-        &["clicks", "clock", "code", "http", "link", "metrics", "resolve", "store", "visitor"],
+        &[
+            "clicks", "clock", "code", "http", "link", "metrics", "referral", "resolve", "store",
+            "visitor",
+        ],
     ),
     (
         "app",
         &[
-            "api", "clicks", "clock", "config", "edge", "http", "link", "metrics", "outbound",
-            "resolve", "store", "visitor",
+            "api", "campaign", "clicks", "clock", "config", "edge", "http", "link", "metrics",
+            "outbound", "referral", "resolve", "store", "visitor",
         ],
     ),
     ("local", &["clock"]),
@@ -52,7 +56,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "cli",
         &[
             "api", "app", "clicks", "clock", "code", "config", "http", "link", "local", "metrics",
-            "qr", "resolve", "store", "visitor",
+            "qr", "referral", "resolve", "store", "visitor",
         ],
     ),
     ("lib", &[]),
