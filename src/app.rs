@@ -31,6 +31,8 @@ use crate::link::routing::Split;
 use crate::link::service::LinkService;
 use crate::metrics::Metrics;
 use crate::outbound::{self, Outbound};
+use crate::referral::keys;
+use crate::referral::token::TokenKeys;
 use crate::resolve::Resolver;
 use crate::resolve::announce::Announcer;
 use crate::resolve::database::Database;
@@ -95,6 +97,8 @@ pub(crate) struct Parts {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) announcer: Announcer,
     pub(crate) clicks: Arc<writer::Parts>,
+    /// The keys of click tokens, read again every few seconds.
+    pub(crate) token_keys: watch::Sender<Arc<TokenKeys>>,
     pub(crate) postgres_up: Arc<AtomicBool>,
     pub(crate) draining: AtomicBool,
 }
@@ -255,6 +259,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let postgres_up = Arc::new(AtomicBool::new(true));
     let clicks = clicks(&config, &store, &metrics, &postgres_up)?;
     clicks.keeper.prepare_coming_days().await?;
+    let token_keys = keys::renew(&store, clock.now(), config.referrals.token_key).await?;
     let parts = Arc::new(Parts {
         clock,
         store,
@@ -264,6 +269,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         resolver,
         announcer,
         clicks: Arc::new(clicks),
+        token_keys: watch::Sender::new(Arc::new(token_keys)),
         postgres_up,
         draining: AtomicBool::new(false),
         config,

@@ -74,6 +74,8 @@ pub struct Config {
     pub links: Links,
     /// Counting.
     pub clicks: Clicks,
+    /// Referrals.
+    pub referrals: Referrals,
     /// Asking other services.
     pub outbound: Outbound,
     /// What is written to standard error.
@@ -309,6 +311,15 @@ pub enum Addresses {
     Full,
     /// Nothing.
     None,
+}
+
+/// `[referrals]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Referrals {
+    /// How long a key signs click tokens until the next one takes its place.
+    #[serde(rename = "token_key_days", deserialize_with = "days")]
+    pub token_key: Duration,
 }
 
 /// `[outbound]`

@@ -7,7 +7,6 @@
 //! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`]: settings, figures, PostgreSQL, HTTP/1.1
 //!   under limits, asking other services.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
-//! - [`referral`]: who invited whom, by which code.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
 //! - [`cli`]: the command line.
@@ -31,8 +30,6 @@ pub mod store;
 
 pub mod clicks;
 pub mod resolve;
-
-pub mod referral;
 
 pub mod api;
 pub mod edge;

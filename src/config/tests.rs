@@ -23,7 +23,7 @@ fn the_shipped_file_shows_every_setting_with_its_default() {
         format!("{:?}", load(shipped, &[]).expect("valid")),
         format!("{:?}", Config::default())
     );
-    // Eleven sections hold all other fields, and each of those is shown.
+    // Twelve sections hold all other fields, and each of those is shown.
     let settings = shipped.lines().filter(|line| line.starts_with("#= ")).count();
     let fields = format!("{:#?}", Config::default())
         .lines()
