@@ -48,8 +48,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "api", "app", "clicks", "clock", "code", "config", "http", "link", "local", "metrics",
-            "qr", "resolve", "store", "visitor",
+            "api", "app", "clicks", "clock", "code", "config", "edge", "http", "link", "local",
+            "metrics", "outbound", "qr", "resolve", "store", "visitor",
         ],
     ),
     ("lib", &[]),
