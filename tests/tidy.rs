@@ -61,6 +61,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "api", "app", "clicks", "clock", "code", "config", "http", "link", "local", "metrics",
             "qr", "referral", "resolve", "store", "visitor",
+            "api", "app", "clicks", "clock", "code", "config", "edge", "http", "link", "local",
+            "metrics", "outbound", "qr", "resolve", "store", "visitor",
         ],
     ),
     ("lib", &[]),
