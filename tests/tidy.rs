@@ -20,6 +20,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("campaign", &["link"]),
     ("campaign/live", &["store"]),
     ("referral", &["campaign", "clock", "code", "link"]),
+    ("campaign/service", &["config", "link", "store"]),
     ("config", &["address"]),
     ("metrics", &["clock"]),
     ("outbound", &[]),
@@ -59,10 +60,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "api", "app", "clicks", "clock", "code", "config", "http", "link", "local", "metrics",
-            "qr", "referral", "resolve", "store", "visitor",
-            "api", "app", "clicks", "clock", "code", "config", "edge", "http", "link", "local",
-            "metrics", "outbound", "qr", "resolve", "store", "visitor",
+            "api", "app", "campaign", "clicks", "clock", "code", "config", "edge", "http", "link",
+            "local", "metrics", "outbound", "qr", "referral", "resolve", "store", "visitor",
         ],
     ),
     ("lib", &[]),
