@@ -24,6 +24,7 @@ use crate::clock::{Clock, whole_millis};
 use crate::config::{self, Config, UnknownHost};
 use crate::edge::association::{App, Associations};
 use crate::edge::domains::Domains;
+use crate::edge::landing::places::Places;
 use crate::edge::redirect::Edge;
 use crate::http::client::TrustedProxies;
 use crate::http::misses::Misses;
@@ -46,6 +47,7 @@ use crate::visitor::agent::Agents;
 use control::Control;
 
 mod campaigns;
+mod landing;
 mod control;
 mod housekeeping;
 
@@ -287,9 +289,12 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let (domains, known_domains) = watch::channel(Arc::new(domains));
     let mut background = housekeeping::start(&parts, domains).await;
     background.spawn(campaigns::follow(Arc::clone(&parts), campaigns_sender));
+    let first = landing::places(&parts, &known_domains.borrow(), &Places::none());
+    let (shown, places) = watch::channel(Arc::new(first));
+    background.spawn(landing::follow(Arc::clone(&parts), known_domains.clone(), shown));
     let name = secrets::VISITOR_SPLIT;
     let split = Split::new(&secrets::get_or_make(&parts.store, name, &rand::random()).await?);
-    let edge = start_edge(&parts, known_domains, split)?;
+    let edge = start_edge(&parts, (known_domains, places), split)?;
     let control = start_control(&parts)?;
     let (stop_writer, stopped) = watch::channel(false);
     let writer = tokio::spawn(writer::write(Arc::clone(&parts.clicks), stopped));
@@ -327,7 +332,7 @@ pub(crate) async fn read_domains(parts: &Parts) -> Result<Domains, store::Error>
 
 fn start_edge(
     parts: &Arc<Parts>,
-    domains: watch::Receiver<Arc<Domains>>,
+    (domains, places): (watch::Receiver<Arc<Domains>>, watch::Receiver<Arc<Places>>),
     split: Split,
 ) -> Result<Server, Error> {
     let config = &parts.config;
@@ -349,6 +354,8 @@ fn start_edge(
         clicks: Buffer::new(parts.config.clicks.buffer, Arc::clone(&parts.clicks.queue)),
         due: Vec::new().into(),
         domains: domains.clone().into(),
+        places: places.clone().into(),
+        token_keys: parts.token_keys.subscribe().into(),
         associations: Arc::clone(&associations),
         last_host: None.into(),
         agents: Agents::new(AGENTS).into(),

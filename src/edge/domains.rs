@@ -79,6 +79,11 @@ impl Domains {
         self.by_host.contains_key(host)
     }
 
+    /// The domain with exactly this host, in lower case.
+    pub fn named(&self, host: &str) -> Option<DomainId> {
+        self.by_host.get(host).map(|domain| domain.id)
+    }
+
     /// The host of a domain; of the default one, that of its public URL.
     pub fn host_of(&self, domain: DomainId) -> Option<&str> {
         let mut hosts = self.by_host.iter();

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 
 use super::association::{self, Associations};
 use super::domains::{Domain, Domains};
+use super::landing::places::Places;
+use super::landing::visit;
 use super::location::with_query;
 use super::pages::Page;
 use crate::clicks::countries::Countries;
@@ -27,6 +29,7 @@ use crate::http::server::Service;
 use crate::link::routing::Split;
 use crate::link::{DomainId, LinkKey};
 use crate::metrics::{EdgeFigures, EdgeRoute, Said};
+use crate::referral::token::TokenKeys;
 use crate::resolve::front::Front;
 use crate::resolve::local::{Entry, Standing};
 use crate::resolve::{Resolved, Resolver};
@@ -52,6 +55,10 @@ pub struct Edge {
     pub due: RefCell<Vec<LinkKey>>,
     /// The domains, as they are now.
     pub domains: RefCell<watch::Receiver<Arc<Domains>>>,
+    /// The landing pages, as they are now.
+    pub places: RefCell<watch::Receiver<Arc<Places>>>,
+    /// The keys that sign click tokens.
+    pub token_keys: RefCell<watch::Receiver<Arc<TokenKeys>>>,
     /// Which apps open links of which domains by themselves.
     pub associations: Arc<Associations>,
     /// The last `Host` seen, and whose it was: nearly always the next one's too.
@@ -83,6 +90,10 @@ impl Service for Edge {
             }
             Ok(Wanted::Look(key)) => {
                 (EdgeRoute::Page, Box::pin(self.look(&request, peer, &key)).await)
+            }
+            Ok(Wanted::Landing(path, domain)) => {
+                let landing = Box::pin(self.below_referrals(&request, peer, (path, domain)));
+                (EdgeRoute::Landing, landing.await)
             }
             Ok(Wanted::Association(file)) => (EdgeRoute::Page, association::answer(file)),
             Ok(Wanted::Page(page, domain)) => (EdgeRoute::Page, self.page(page, domain, &request)),
@@ -119,6 +130,8 @@ enum Wanted<'a> {
     Slug(Cow<'a, str>),
     /// To see where the link with this key leads, without going there.
     Look(Cow<'a, str>),
+    /// What stands at this path among the landing pages.
+    Landing(&'a str, Domain),
     /// This file, for apps that open links by themselves.
     Association(Bytes),
     /// Something else that the edge knows, in this domain, if it is one of ours.
@@ -153,6 +166,10 @@ impl Edge {
             "" => return page(Page::Root),
             "robots.txt" => return page(Page::Robots),
             "favicon.ico" => return page(Page::NoIcon),
+            _ if slug.starts_with(visit::PLACE) => {
+                let below = slug.strip_prefix(visit::PLACE).unwrap_or_default();
+                return Ok(Wanted::Landing(below, domain));
+            }
             _ if slug.starts_with(association::PLACE) => {
                 return Ok(self.association(domain.id, slug));
             }
