@@ -267,7 +267,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     clicks.keeper.prepare_coming_days().await?;
     let token_keys = keys::renew(&store, clock.now(), config.referrals.token_key).await?;
     let known_campaigns = Campaigns::read(&store, &Campaigns::default()).await?;
-    metrics.campaigns_unreadable.set(known_campaigns.unreadable());
+    campaigns::show(&metrics, &known_campaigns);
     let (campaigns_sender, campaigns) = watch::channel(Arc::new(known_campaigns));
     let parts = Arc::new(Parts {
         clock,

@@ -91,7 +91,7 @@ fn read<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, Fault> {
                 let line = error.span().map(|span| place::line_at(text, span.start));
                 let message = error.message();
                 let message = if message.is_empty() { "something is missing" } else { message };
-                let detail = format!("is not TOML here: {message}");
+                let detail = format!("is not TOML here: {}", message::quoted(message));
                 Fault { line, ..Fault::new("", Reason::Malformed, detail) }
             })?;
             // As JSON has no moments, they are texts from here on, in both formats.
@@ -109,7 +109,7 @@ fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
     let malformed = |error: &serde_json::Error| {
         let said = error.to_string();
         let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
-        let detail = format!("is not JSON here: {said}");
+        let detail = format!("is not JSON here: {}", message::quoted(said));
         let line = Some(error.line());
         Fault { line, ..Fault::new("", Reason::Malformed, detail) }
     };

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Error;
 use crate::app;
+use crate::campaign::service::CampaignService;
 use crate::clicks::report::Reports;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -53,6 +54,11 @@ impl Context {
     /// The hosts under which links are found.
     pub(crate) fn domains(&self) -> DomainService {
         DomainService::new(self.store.clone(), &self.config)
+    }
+
+    /// Campaigns.
+    pub(crate) fn campaigns(&self) -> CampaignService {
+        CampaignService::new(self.store.clone(), &self.config)
     }
 
     /// What was counted.

@@ -51,7 +51,12 @@ pub(super) fn read(message: &str) -> Message {
             return said(reason, None, detail);
         }
     }
-    said(Reason::WrongType, None, message.to_owned())
+    said(Reason::WrongType, None, quoted(message))
+}
+
+/// A message with quotes as all others have them.
+pub(super) fn quoted(message: &str) -> String {
+    message.replace('`', "'")
 }
 
 /// "expected one of `a`, `b`", or "expected `a` or `b`", or nothing of the kind.
