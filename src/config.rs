@@ -72,6 +72,8 @@ pub struct Config {
     pub links: Links,
     /// Counting.
     pub clicks: Clicks,
+    /// Referral codes.
+    pub referrals: Referrals,
     /// What is written to standard error.
     pub log: Log,
 }
@@ -300,6 +302,18 @@ pub enum Addresses {
     Full,
     /// Nothing.
     None,
+}
+
+/// `[referrals]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Referrals {
+    /// How many codes are generated at a time.
+    #[serde(deserialize_with = "from_to::<1_000, 1_000_000, _>")]
+    pub pool_batch: usize,
+    /// How many codes wait at least: below it, the next batch is generated.
+    #[serde(deserialize_with = "from_to::<1_000, 10_000_000, _>")]
+    pub pool_low: usize,
 }
 
 /// `[log]`

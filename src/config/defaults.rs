@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Addresses, Cache, Clicks, Control, Edge, Limits, Links, Log, LogFormat, Postgres, Redis,
-    Secret, Shutdown, UnknownHost,
+    Referrals, Secret, Shutdown, UnknownHost,
 };
 
 impl Default for Edge {
@@ -115,6 +115,12 @@ impl Default for Clicks {
             addresses: Addresses::Truncated,
             country_file: None,
         }
+    }
+}
+
+impl Default for Referrals {
+    fn default() -> Self {
+        Self { pool_batch: 20_000, pool_low: 5_000 }
     }
 }
 

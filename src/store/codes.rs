@@ -78,9 +78,9 @@ pub async fn issue(
     row.as_ref().map(code_of).transpose()
 }
 
-/// The same for many users at once; returns those codes that were given.
+/// The same for many users at once, in one transaction; returns those codes that were given.
 pub async fn issue_many(
-    transaction: &Transaction<'_>,
+    store: &Store,
     campaign: &CampaignId,
     new: &[NewCode<'_>],
 ) -> Result<Vec<StoredCode>, Error> {
@@ -90,7 +90,8 @@ pub async fn issue_many(
     let codes: Vec<&str> = new.iter().map(|it| it.code.as_str()).collect();
     let users: Vec<&str> = new.iter().map(|it| it.user).collect();
     let names: Vec<Option<&str>> = new.iter().map(|it| it.shown_name).collect();
-    let rows = transaction
+    let connection = store.connection().await?;
+    let rows = connection
         .query(
             "INSERT INTO referral_code (code, campaign_id, user_id, shown_name)
              SELECT given.code, $1 /* campaign */, given.user_id, given.shown_name
@@ -124,11 +125,12 @@ pub async fn current(
 
 /// The codes that these users are told, as far as they have one, in no order.
 pub async fn current_of(
-    transaction: &Transaction<'_>,
+    store: &Store,
     campaign: &CampaignId,
     users: &[&str],
 ) -> Result<Vec<StoredCode>, Error> {
-    let rows = transaction
+    let connection = store.connection().await?;
+    let rows = connection
         .query(
             "SELECT * FROM referral_code
              WHERE campaign_id = $1 /* campaign */ AND user_id = ANY($2::text[] /* users */)
