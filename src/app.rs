@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::Api;
 use crate::api::operations::Operations;
+use crate::campaign::live::Campaigns;
 use crate::clicks::countries::{self, Countries};
 use crate::clicks::keeper::Keeper;
 use crate::clicks::network::Addresses;
@@ -39,6 +40,7 @@ use crate::store::{self, Store, domains, migrate, secrets};
 use crate::visitor::agent::Agents;
 use control::Control;
 
+mod campaigns;
 mod control;
 mod housekeeping;
 
@@ -89,6 +91,8 @@ pub(crate) struct Parts {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) announcer: Announcer,
     pub(crate) clicks: Arc<writer::Parts>,
+    /// The campaigns as they were within the last second.
+    pub(crate) campaigns: watch::Receiver<Arc<Campaigns>>,
     pub(crate) postgres_up: Arc<AtomicBool>,
     pub(crate) draining: AtomicBool,
 }
@@ -217,6 +221,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let postgres_up = Arc::new(AtomicBool::new(true));
     let clicks = clicks(&config, &store, &metrics, &postgres_up)?;
     clicks.keeper.prepare_coming_days().await?;
+    let known_campaigns = Campaigns::read(&store, &Campaigns::default()).await?;
+    metrics.campaigns_unreadable.set(known_campaigns.unreadable());
+    let (campaigns_sender, campaigns) = watch::channel(Arc::new(known_campaigns));
     let parts = Arc::new(Parts {
         clock,
         store,
@@ -226,12 +233,14 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         resolver,
         announcer,
         clicks: Arc::new(clicks),
+        campaigns,
         postgres_up,
         draining: AtomicBool::new(false),
         config,
     });
     let (domains, known_domains) = watch::channel(Arc::new(read_domains(&parts).await?));
-    let background = housekeeping::start(&parts, domains).await;
+    let mut background = housekeeping::start(&parts, domains).await;
+    background.spawn(campaigns::follow(Arc::clone(&parts), campaigns_sender));
     let name = secrets::VISITOR_SPLIT;
     let split = Split::new(&secrets::get_or_make(&parts.store, name, &rand::random()).await?);
     let edge = start_edge(&parts, known_domains, split)?;
@@ -311,7 +320,8 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
         (parts.store.clone(), parts.announcer.clone(), parts.clock.clone());
     let links = Arc::new(LinkService::new(store.clone(), announcer, config, clock));
     let operations: Arc<dyn Operations> = Arc::<Parts>::clone(parts);
-    let api = Arc::new(Api::new(store, links, operations, config));
+    let api = Api::new(store, links, parts.campaigns.clone(), operations, config);
+    let api = Arc::new(api);
     let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
     let most_headers = config.limits.headers;
     let patience = config.limits.request * 9 / 10;

@@ -1,11 +1,12 @@
 //! What a campaign is: one referral activity, with its dates, rewards, limits, texts and apps. Pure
-//! words and rules; knows no I/O.
-//!
-//! [`live`] is the table of them that each process has.
+//! words and rules; knows no I/O, but for [`service`] and [`live`].
 //!
 //! A campaign is a [`document`] with numbered versions: a version never changes, and everything that
 //! happens keeps the number of the one that it happened under. [`rules`] judges what the types of the
 //! fields cannot; [`words`] are what a landing page says in each language besides the campaign's texts.
+//!
+//! [`service`] stores, activates and retires versions; [`live`] is the table of campaigns that each
+//! process has.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,9 +14,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub mod changes;
 pub mod document;
 pub mod live;
 pub mod rules;
+pub mod service;
 pub mod values;
 pub mod words;
 

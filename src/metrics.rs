@@ -39,6 +39,8 @@ pub struct Metrics {
     pub breaker_open: IntGaugeVec,
     /// Changes that the shared cache has yet to take.
     pub outbox_pending: IntGauge,
+    /// Campaigns that run on an older version than the active one, or not at all.
+    pub campaigns_unreadable: IntGauge,
     /// Messages about changed links, by event.
     pub invalidations: IntCounterVec,
     /// Records written to Redis, by whether they fit into a bucket.
@@ -199,6 +201,11 @@ impl Metrics {
                 r,
                 "waypost_outbox_pending",
                 "Changed links that the shared cache has yet to take.",
+            ),
+            campaigns_unreadable: gauge(
+                r,
+                "waypost_campaigns_unreadable",
+                "Campaigns whose active version this process cannot read: it uses an older one.",
             ),
             invalidations: counters(
                 r,

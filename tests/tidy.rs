@@ -19,6 +19,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("link", &["clock", "code", "visitor"]),
     ("campaign", &["link"]),
     ("campaign/live", &["store"]),
+    ("campaign/service", &["config", "link", "store"]),
     ("config", &["address"]),
     ("metrics", &["clock"]),
     ("http", &["address", "clock", "code", "link", "metrics"]),
@@ -31,8 +32,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "api",
         &[
-            "clicks", "clock", "code", "config", "http", "link", "metrics", "qr", "resolve",
-            "store", "visitor",
+            "campaign", "clicks", "clock", "code", "config", "http", "link", "metrics", "qr",
+            "resolve", "store", "visitor",
         ],
     ),
     (
@@ -42,16 +43,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "clicks", "clock", "config", "edge", "http", "link", "metrics", "resolve",
-            "store", "visitor",
+            "api", "campaign", "clicks", "clock", "config", "edge", "http", "link", "metrics",
+            "resolve", "store", "visitor",
         ],
     ),
     ("local", &["clock"]),
     (
         "cli",
         &[
-            "api", "app", "clicks", "clock", "code", "config", "http", "link", "local", "metrics",
-            "qr", "resolve", "store", "visitor",
+            "api", "app", "campaign", "clicks", "clock", "code", "config", "http", "link", "local",
+            "metrics", "qr", "resolve", "store", "visitor",
         ],
     ),
     ("lib", &[]),
