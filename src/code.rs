@@ -1,8 +1,11 @@
-//! Short texts that stand for something: alphabets, slugs, the permutation that scatters them.
+//! Short texts that stand for something: alphabets, slugs, the permutation that scatters them; referral
+//! codes and the screen for bad words.
 //! Pure; knows no I/O.
 
 pub mod permutation;
+pub mod referral;
 pub mod reserved;
+pub mod screen;
 pub mod slug;
 
 /// Digits, then capitals, then small letters: 62 characters that need no escape in a URL.

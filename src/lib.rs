@@ -31,6 +31,7 @@ pub mod store;
 pub mod clicks;
 pub mod resolve;
 
+
 pub mod api;
 pub mod edge;
 

@@ -1,8 +1,9 @@
 //! Referrals: who shares which code, who came by it, and who is bound to whom.
 //!
-//! [`landing`] is what the tiers keep of a code. [`token`] is what travels from a landing page through
-//! the store, signed by [`keys`] that rotate.
+//! [`names`] is what is shown of an inviter's name, and [`landing`] what the tiers keep of a code.
+//! [`token`] is what travels from a landing page through the store, signed by [`keys`] that rotate.
 
 pub mod keys;
 pub mod landing;
+pub mod names;
 pub mod token;

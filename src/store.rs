@@ -14,6 +14,7 @@ use tokio_postgres::error::SqlState;
 pub mod audit;
 pub mod campaigns;
 pub mod clicks;
+pub mod codes;
 pub mod domains;
 pub mod idempotency;
 pub mod keys;

@@ -19,7 +19,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("link", &["clock", "code", "visitor"]),
     ("campaign", &["link"]),
     ("campaign/live", &["store"]),
-    ("referral", &["campaign", "clock", "link"]),
+    ("referral/landing", &["campaign", "link"]),
+    ("referral/names", &[]),
+    ("referral/screening", &["campaign"]),
+    ("referral/token", &["campaign", "clock", "link"]),
     ("config", &["address"]),
     ("metrics", &["clock"]),
     ("outbound", &[]),
@@ -27,9 +30,15 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store", &["campaign", "clock", "code", "link", "referral", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
-    ("referral/keys", &["clock", "store"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
     ("link/domains/service", &["code", "config", "store"]),
+    (
+        "referral",
+        &[
+            "campaign", "clicks", "clock", "code", "config", "link", "metrics", "outbound",
+            "resolve", "store",
+        ],
+    ),
     (
         "api",
         &[
