@@ -22,6 +22,7 @@ use crate::clicks::spool::Spool;
 use crate::clicks::writer;
 use crate::clock::{Clock, whole_millis};
 use crate::config::{self, Config, UnknownHost};
+use crate::edge::association::{App, Associations};
 use crate::edge::domains::Domains;
 use crate::edge::redirect::Edge;
 use crate::http::client::TrustedProxies;
@@ -29,6 +30,9 @@ use crate::http::server::{self, Server};
 use crate::link::routing::Split;
 use crate::link::service::LinkService;
 use crate::metrics::Metrics;
+use crate::outbound::{self, Outbound};
+use crate::referral::keys;
+use crate::referral::token::TokenKeys;
 use crate::resolve::Resolver;
 use crate::resolve::announce::Announcer;
 use crate::resolve::database::Database;
@@ -75,6 +79,9 @@ pub enum Error {
     /// The file of countries cannot be used.
     #[error(transparent)]
     Countries(#[from] countries::Error),
+    /// The certificate authorities cannot be used.
+    #[error(transparent)]
+    Outbound(#[from] outbound::Error),
     /// Threads cannot be started.
     #[error("the serving threads cannot be started: {0}")]
     Threads(std::io::Error),
@@ -93,6 +100,8 @@ pub(crate) struct Parts {
     pub(crate) clicks: Arc<writer::Parts>,
     /// The campaigns as they were within the last second.
     pub(crate) campaigns: watch::Receiver<Arc<Campaigns>>,
+    /// The keys of click tokens, read again every few seconds.
+    pub(crate) token_keys: watch::Sender<Arc<TokenKeys>>,
     pub(crate) postgres_up: Arc<AtomicBool>,
     pub(crate) draining: AtomicBool,
 }
@@ -145,6 +154,36 @@ pub fn shared(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Shar
         prefix: redis.prefix.clone(),
     };
     Ok(Some(Arc::new(Shared::new(settings, Arc::clone(metrics))?)))
+}
+
+/// The client for other services, which reads at most `body_bytes` of a body.
+pub fn outbound(config: &Config, body_bytes: usize) -> Result<Outbound, Error> {
+    let settings = outbound::Settings { ca_file: config.outbound.ca_file.clone(), body_bytes };
+    Ok(Outbound::new(&settings)?)
+}
+
+/// The files for apps that open links by themselves.
+pub fn associations(config: &Config) -> Associations {
+    let apps = config.apps.iter().map(|app| App {
+        domains: app.domains.clone(),
+        android: app.android.clone().map(|android| (android.package, android.fingerprints)),
+        ios_app_ids: app.ios_app_ids.clone(),
+        paths: app.paths.clone(),
+    });
+    Associations::new(&apps.collect::<Vec<App>>())
+}
+
+/// Says which domains have apps but are none of this service. They may still be added.
+fn warn_of_unknown_domains(config: &Config, domains: &Domains) {
+    for host in config.apps.iter().flat_map(|app| &app.domains) {
+        if !domains.have(host) {
+            tracing::warn!(
+                %host,
+                "[[apps]] names a domain that this service does not have: add it with \
+                 'waypost domain add', or correct 'domains'"
+            );
+        }
+    }
 }
 
 fn local(config: &Config, clock: &Clock) -> Local {
@@ -208,6 +247,8 @@ fn clicks(
 /// Starts everything; returns once both listeners are open.
 pub async fn start(config: Config) -> Result<Running, Error> {
     let clock = Clock::system();
+    // A bad file of authorities is known now, not when the first question is asked.
+    drop(outbound(&config, 0)?);
     let store = store(&config)?;
     wait_for_schema(&store, config.postgres.startup_wait).await?;
     let metrics = Arc::new(Metrics::new());
@@ -224,6 +265,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let known_campaigns = Campaigns::read(&store, &Campaigns::default()).await?;
     metrics.campaigns_unreadable.set(known_campaigns.unreadable());
     let (campaigns_sender, campaigns) = watch::channel(Arc::new(known_campaigns));
+    let token_keys = keys::renew(&store, clock.now(), config.referrals.token_key).await?;
     let parts = Arc::new(Parts {
         clock,
         store,
@@ -234,11 +276,14 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         announcer,
         clicks: Arc::new(clicks),
         campaigns,
+        token_keys: watch::Sender::new(Arc::new(token_keys)),
         postgres_up,
         draining: AtomicBool::new(false),
         config,
     });
-    let (domains, known_domains) = watch::channel(Arc::new(read_domains(&parts).await?));
+    let domains = read_domains(&parts).await?;
+    warn_of_unknown_domains(&parts.config, &domains);
+    let (domains, known_domains) = watch::channel(Arc::new(domains));
     let mut background = housekeeping::start(&parts, domains).await;
     background.spawn(campaigns::follow(Arc::clone(&parts), campaigns_sender));
     let name = secrets::VISITOR_SPLIT;
@@ -293,6 +338,7 @@ fn start_edge(
     let parts = Arc::clone(parts);
     let metrics = Arc::clone(&parts.metrics);
     let public_url = Arc::new(config.edge.public_url.clone());
+    let associations = Arc::new(associations(config));
     let make = move || Edge {
         resolver: Arc::clone(&parts.resolver),
         front: Front::new(parts.config.cache.front_entries).into(),
@@ -300,6 +346,7 @@ fn start_edge(
         clicks: Buffer::new(parts.config.clicks.buffer, Arc::clone(&parts.clicks.queue)),
         due: Vec::new().into(),
         domains: domains.clone().into(),
+        associations: Arc::clone(&associations),
         last_host: None.into(),
         agents: Agents::new(AGENTS).into(),
         countries: Arc::clone(&parts.clicks.countries),

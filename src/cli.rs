@@ -19,6 +19,7 @@ mod fields;
 mod key;
 mod link;
 mod serve;
+mod token_key;
 
 use context::Context;
 
@@ -45,6 +46,9 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Show the keys that sign click tokens, and make the next one
+    #[command(subcommand)]
+    TokenKey(token_key::Command),
     /// Add, show, edit and delete the hosts under which links are found
     #[command(subcommand)]
     Domain(domain::Command),
@@ -107,6 +111,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Serve(serve) => serve.run(load()?).await,
         Command::Link(command) => link::run(command, &Context::open(load()?).await?).await,
         Command::Key(command) => key::run(command, &Context::open(load()?).await?).await,
+        Command::TokenKey(command) => token_key::run(command, &Context::open(load()?).await?).await,
         Command::Domain(command) => domain::run(command, &Context::open(load()?).await?).await,
         Command::Dictionary(command) => {
             dictionary::run(command, &Context::open(load()?).await?).await
@@ -126,6 +131,7 @@ fn check(config: &Config) -> Result<(), Error> {
         app::store(config)?;
     }
     app::shared(config, &Arc::new(Metrics::new()))?;
+    app::outbound(config, 0)?;
     Ok(())
 }
 

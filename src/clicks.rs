@@ -24,6 +24,9 @@ pub mod report;
 pub mod spool;
 pub mod writer;
 
+/// The number of a click on a landing page: 128 random bits.
+pub type ClickId = u128;
+
 /// One opening of a link, as the edge saw it.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {
@@ -41,4 +44,7 @@ pub struct Opening<'a> {
     pub referrer: Option<&'a str>,
     /// The visitor asks not to be tracked.
     pub private: bool,
+    /// The number that this click goes by on its way through an app store, if it was one of a landing
+    /// page.
+    pub click_id: Option<ClickId>,
 }

@@ -12,12 +12,14 @@ use serde::Deserialize;
 
 use crate::address::AddressRange;
 
+pub use apps::{Android, App};
 pub use values::Secret;
 use values::{
     at_least, cache_seconds, days, from_to, header_count, hosts, key_prefix, milliseconds,
     optional_path, power_of_two, public_url, ranges, seconds, seconds_or_zero, slug_length,
 };
 
+mod apps;
 mod defaults;
 mod values;
 
@@ -72,10 +74,14 @@ pub struct Config {
     pub links: Links,
     /// Counting.
     pub clicks: Clicks,
-    /// Referral codes.
+    /// Referrals.
     pub referrals: Referrals,
+    /// Asking other services.
+    pub outbound: Outbound,
     /// What is written to standard error.
     pub log: Log,
+    /// Apps that open links by themselves.
+    pub apps: Vec<App>,
 }
 
 /// `[edge]`
@@ -314,6 +320,18 @@ pub struct Referrals {
     /// How many codes wait at least: below it, the next batch is generated.
     #[serde(deserialize_with = "from_to::<1_000, 10_000_000, _>")]
     pub pool_low: usize,
+    /// How long a key signs click tokens until the next one takes its place.
+    #[serde(rename = "token_key_days", deserialize_with = "days")]
+    pub token_key: Duration,
+}
+
+/// `[outbound]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbound {
+    /// A PEM file with certificate authorities that are believed besides Mozilla's.
+    #[serde(deserialize_with = "optional_path")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[log]`

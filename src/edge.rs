@@ -1,6 +1,7 @@
 //! What the internet sees: redirects, and the few pages around them. Knows nothing of the control
 //! plane.
 
+pub mod association;
 pub mod domains;
 pub mod location;
 pub mod pages;

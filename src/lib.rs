@@ -2,11 +2,11 @@
 //!
 //! The modules in reading order:
 //!
-//! - [`address`], [`clock`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`]: pure words and
-//!   rules. They know no I/O.
-//! - [`config`], [`metrics`], [`store`], [`http`]: settings, figures, PostgreSQL, HTTP/1.1 under limits.
+//! - [`address`], [`clock`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`],
+//!   [`referral`]: pure words and rules. They know no I/O.
+//! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`]: settings, figures, PostgreSQL, HTTP/1.1
+//!   under limits, asking other services.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
-//! - [`referral`]: who invited whom, by which code.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
 //! - [`cli`]: the command line.
@@ -19,17 +19,17 @@ pub mod clock;
 pub mod code;
 pub mod link;
 pub mod qr;
+pub mod referral;
 pub mod visitor;
 
 pub mod config;
 pub mod http;
 pub mod metrics;
+pub mod outbound;
 pub mod store;
 
 pub mod clicks;
 pub mod resolve;
-
-pub mod referral;
 
 pub mod api;
 pub mod edge;

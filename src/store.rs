@@ -22,6 +22,7 @@ pub mod links;
 pub mod migrate;
 pub mod redirects;
 pub mod secrets;
+pub mod token_keys;
 
 pub use tokio_postgres::Transaction;
 

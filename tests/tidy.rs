@@ -20,31 +20,45 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("campaign", &["link"]),
     ("campaign/live", &["store"]),
     ("campaign/service", &["config", "link", "store"]),
+    ("referral/landing", &["campaign", "link"]),
+    ("referral/names", &[]),
+    ("referral/screening", &["campaign"]),
+    ("referral/token", &["campaign", "clock", "link"]),
     ("config", &["address"]),
     ("metrics", &["clock"]),
+    ("outbound", &[]),
     ("http", &["address", "clock", "code", "link", "metrics"]),
-    ("store", &["campaign", "clock", "code", "link", "visitor"]),
+    ("store", &["campaign", "clock", "code", "link", "referral", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
     ("link/domains/service", &["code", "config", "store"]),
-    ("referral", &["campaign", "clock", "code", "config", "link", "metrics", "resolve", "store"]),
+    (
+        "referral",
+        &[
+            "campaign", "clicks", "clock", "code", "config", "link", "metrics", "outbound",
+            "resolve", "store",
+        ],
+    ),
     (
         "api",
         &[
-            "campaign", "clicks", "clock", "code", "config", "http", "link", "metrics", "qr",
-            "resolve", "store", "visitor",
+            "campaign", "clicks", "clock", "code", "config", "http", "link", "metrics", "outbound",
+            "qr", "referral", "resolve", "store", "visitor",
         ],
     ),
     (
         "edge",
-        &["clicks", "clock", "code", "http", "link", "metrics", "resolve", "store", "visitor"],
+        &[
+            "clicks", "clock", "code", "http", "link", "metrics", "referral", "resolve", "store",
+            "visitor",
+        ],
     ),
     (
         "app",
         &[
             "api", "campaign", "clicks", "clock", "config", "edge", "http", "link", "metrics",
-            "resolve", "store", "visitor",
+            "outbound", "referral", "resolve", "store", "visitor",
         ],
     ),
     ("local", &["clock"]),
@@ -52,7 +66,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "cli",
         &[
             "api", "app", "campaign", "clicks", "clock", "code", "config", "http", "link", "local",
-            "metrics", "qr", "resolve", "store", "visitor",
+            "metrics", "qr", "referral", "resolve", "store", "visitor",
         ],
     ),
     ("lib", &[]),
@@ -67,12 +81,16 @@ const BORDERS: &[(&str, &str)] = &[
     ("moka", "resolve"),
     ("maxminddb", "clicks"),
     ("maud", "edge"),
+    ("base64", "referral"),
     ("prometheus", "metrics"),
     ("toml", "config"),
     ("toml", "campaign/document"),
     ("clap", "cli"),
     ("fast_qr", "qr"),
     ("png", "qr"),
+    ("hyper_rustls", "outbound"),
+    ("rustls", "outbound"),
+    ("webpki_roots", "outbound"),
 ];
 
 /// All that `local` needs besides the standard library: it must start where nothing else works yet.

@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Parts, read_domains};
 use crate::clicks::writer;
 use crate::edge::domains::Domains;
+use crate::referral::keys;
 use crate::resolve::announce::{self, Announcer};
 use crate::resolve::{feed, learning, shared::Shared};
 use crate::store::clicks::{self, rollup};
@@ -23,6 +24,8 @@ const WATCH: Duration = Duration::from_millis(250);
 const OUTBOX: Duration = Duration::from_secs(1);
 /// How often domains, dictionaries and slow figures are read again.
 const REFRESH: Duration = Duration::from_secs(5);
+/// How often the keys of click tokens are read again. A new one signs a minute after it was made.
+const TOKEN_KEYS: Duration = Duration::from_secs(10);
 /// How often old rows are thrown away.
 const SWEEP: Duration = Duration::from_mins(10);
 /// Buckets looked at for the share of listpacks.
@@ -46,6 +49,7 @@ pub(super) async fn start(parts: &Arc<Parts>, domains: watch::Sender<Arc<Domains
     loops.spawn(writer::replay(Arc::clone(&parts.clicks)));
     loops.spawn(roll_up(Arc::clone(parts)));
     loops.spawn(refresh(Arc::clone(parts), domains));
+    loops.spawn(keep_token_keys(Arc::clone(parts)));
     loops.spawn(sweep(Arc::clone(parts)));
     loops
 }
@@ -211,6 +215,23 @@ async fn learn(parts: &Parts, shared: &Shared) {
     match redirects::dictionaries(&parts.store).await {
         Ok(dictionaries) => shared.learn(dictionaries),
         Err(error) => tracing::debug!(%error, "dictionaries stay as they were"),
+    }
+}
+
+/// Keeps the keys of click tokens current: those that others made, and the next one when its time has
+/// come.
+async fn keep_token_keys(parts: Arc<Parts>) {
+    let mut ticks = every(TOKEN_KEYS);
+    loop {
+        ticks.tick().await;
+        if !parts.postgres_up.load(Ordering::Acquire) {
+            continue;
+        }
+        let age = parts.config.referrals.token_key;
+        match keys::renew(&parts.store, parts.clock.now(), age).await {
+            Ok(keys) => drop(parts.token_keys.send_replace(Arc::new(keys))),
+            Err(error) => tracing::warn!(%error, "the keys of click tokens stay as they were"),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Opening;
+use super::{ClickId, Opening};
 use crate::clock::UnixMillis;
 use crate::link::LinkId;
 use crate::metrics::Metrics;
@@ -37,6 +37,8 @@ pub(super) struct Click {
 pub(super) struct Chunk {
     pub(super) clicks: Vec<Click>,
     referrers: String,
+    /// Of those clicks that have one, by their place: most are of links, and have none.
+    click_ids: Vec<(usize, ClickId)>,
 }
 
 impl Chunk {
@@ -47,12 +49,27 @@ impl Chunk {
         self.referrers.get(start..end).filter(|host| !host.is_empty())
     }
 
+    /// The number of the click at a place, if it has one.
+    pub(super) fn click_id(&self, place: usize) -> Option<ClickId> {
+        let found = self.click_ids.binary_search_by_key(&place, |(place, _)| *place).ok()?;
+        self.click_ids.get(found).map(|(_, id)| *id)
+    }
+
+    fn empty(&mut self) {
+        self.clicks.clear();
+        self.referrers.clear();
+        self.click_ids.clear();
+    }
+
     fn push(&mut self, opening: &Opening<'_>, most_bytes: usize) {
         // Nothing of a visitor who asks for it is kept, not even for half a second.
         let told = if opening.private { None } else { opening.referrer };
         let start = self.referrers.len();
         if let Some(host) = told.filter(|host| start + host.len() <= most_bytes) {
             self.referrers.push_str(host);
+        }
+        if let Some(id) = opening.click_id.filter(|_| !opening.private) {
+            self.click_ids.push((self.clicks.len(), id));
         }
         let place = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
         self.clicks.push(Click {
@@ -133,7 +150,7 @@ impl Queue {
         chunk.clicks.truncate(room);
         if chunk.clicks.is_empty() {
             // Nothing of it is kept: a full queue must not grow by empty chunks.
-            chunk.referrers.clear();
+            chunk.empty();
         } else {
             let empty = waiting.spare.pop().unwrap_or_default();
             waiting.clicks += chunk.clicks.len();
@@ -163,8 +180,7 @@ impl Queue {
 
     /// Gives the memory of a chunk back, to be used again.
     pub(super) fn give_back(&self, mut chunk: Chunk) {
-        chunk.clicks.clear();
-        chunk.referrers.clear();
+        chunk.empty();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.spare.len() < SPARE {
             waiting.spare.push(chunk);
@@ -195,6 +211,7 @@ mod tests {
             agent: Agent::of(b""),
             referrer,
             private: link < 0,
+            click_id: (link % 2 != 0).then_some(u128::from(link.unsigned_abs())),
         }
     }
 
@@ -220,6 +237,7 @@ mod tests {
         let first = queue.take().expect("a chunk");
         let told: Vec<_> = first.clicks.iter().map(|click| first.referrer(click)).collect();
         assert_eq!(told, [Some("a.example"), None]);
+        assert_eq!([0, 1].map(|place| first.click_id(place)), [Some(1), None]);
         assert!(!first.referrers.contains("secret"));
         let second = queue.take().expect("a chunk");
         assert_eq!(second.clicks.len(), 1, "there was room for one");

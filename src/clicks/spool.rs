@@ -239,7 +239,8 @@ struct BatchLine<'a> {
     visits: Vec<VisitLine<'a>>,
 }
 
-/// A visit: link, time, kind, device, browser, country, referrer, network, private.
+/// A visit: link, time, kind, device, browser, country, referrer, network, private, and its number as a
+/// click.
 #[derive(Serialize, Deserialize)]
 struct VisitLine<'a>(
     i64,
@@ -251,6 +252,7 @@ struct VisitLine<'a>(
     Option<&'a str>,
     Option<IpAddr>,
     bool,
+    #[serde(default)] Option<String>,
 );
 
 fn encode(batch: &Batch, now: UnixMillis) -> String {
@@ -265,6 +267,7 @@ fn encode(batch: &Batch, now: UnixMillis) -> String {
             visit.referrer.as_deref(),
             visit.network,
             visit.private,
+            visit.click_id.map(|id| format!("{id:032x}")),
         )
     });
     let line =
@@ -287,7 +290,9 @@ fn decode(line: &[u8]) -> Option<Line> {
 }
 
 fn visit(parts: &VisitLine<'_>) -> Option<Visit> {
-    let VisitLine(link, at, kind, device, browser, country, referrer, network, private) = *parts;
+    let VisitLine(link, at, kind, device, browser, country, referrer, network, private, ref click) =
+        *parts;
+    let click_id = |digits: &String| u128::from_str_radix(digits, 16).ok();
     Some(Visit {
         link: LinkId(link),
         at: UnixMillis(at),
@@ -298,6 +303,7 @@ fn visit(parts: &VisitLine<'_>) -> Option<Visit> {
         referrer: referrer.map(Into::into),
         network,
         private,
+        click_id: click.as_ref().map_or(Some(None), |digits| click_id(digits).map(Some))?,
     })
 }
 
@@ -325,6 +331,7 @@ mod tests {
             referrer: (link % 3 == 0).then(|| "news.example".into()),
             network: (link % 5 == 0).then(|| [203, 0, 113, 0].into()),
             private: link % 7 == 0,
+            click_id: (link % 4 == 0).then(rand::random),
         };
         Batch { id, visits: (0..visits).map(visit).collect() }
     }

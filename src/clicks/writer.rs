@@ -116,7 +116,8 @@ impl Writer {
             let room = BATCH - visits.len();
             let left = chunk.clicks.get(done..).unwrap_or_default();
             let taken = left.len().min(room);
-            visits.extend(left.iter().take(room).map(|click| self.visit(&chunk, click)));
+            let some = (done..).zip(left).take(room);
+            visits.extend(some.map(|(place, click)| self.visit(&chunk, place, click)));
             if done + taken == chunk.clicks.len() {
                 self.parts.queue.give_back(chunk);
             } else {
@@ -127,7 +128,7 @@ impl Writer {
     }
 
     /// What is stored of a click. Nothing of its visitor who asked for that.
-    fn visit(&self, chunk: &Chunk, click: &super::queue::Click) -> Visit {
+    fn visit(&self, chunk: &Chunk, place: usize, click: &super::queue::Click) -> Visit {
         let address = (!click.private).then_some(click.client);
         Visit {
             link: click.link,
@@ -139,6 +140,7 @@ impl Writer {
             referrer: chunk.referrer(click).map(|host| host.to_ascii_lowercase().into()),
             network: address.and_then(|address| self.parts.addresses.kept(address)),
             private: click.private,
+            click_id: chunk.click_id(place),
         }
     }
 

@@ -23,7 +23,7 @@ fn the_shipped_file_shows_every_setting_with_its_default() {
         format!("{:?}", load(shipped, &[]).expect("valid")),
         format!("{:?}", Config::default())
     );
-    // Ten sections hold all other fields, and each of those is shown.
+    // Twelve sections hold all other fields, and each of those is shown.
     let settings = shipped.lines().filter(|line| line.starts_with("#= ")).count();
     let fields = format!("{:#?}", Config::default())
         .lines()
@@ -31,6 +31,95 @@ fn the_shipped_file_shows_every_setting_with_its_default() {
         .filter(|line| line.contains(": "))
         .count();
     assert_eq!(settings, fields);
+}
+
+/// An entry of `[[apps]]` that is good, and in which each line can be exchanged.
+const APP: [&str; 6] = [
+    "[[apps]]",
+    "domains = [\"Go.Example\", \"bücher.example\"]",
+    "android_package = \"com.example.app_2\"",
+    "android_sha256_fingerprints = [\"FINGERPRINT\"]",
+    "ios_app_ids = [\"ABCDE12345.com.example.my-app\"]",
+    "paths = [\"/r/*\", \"/a?\"]",
+];
+
+fn load_app(lines: &[&str]) -> Result<Config, String> {
+    let fingerprint = ["aB"; 32].join(":");
+    load(&lines.join("\n").replace("FINGERPRINT", &fingerprint), &[])
+}
+
+#[test]
+fn the_shipped_file_has_a_good_example_of_an_app() {
+    let shipped = include_str!("../../config/waypost.toml");
+    let example: String = shipped
+        .lines()
+        .map(|line| line.strip_prefix("#+ ").unwrap_or(line))
+        .fold(String::new(), |all, line| all + line + "\n");
+    let mut shown = load(&example, &[]).expect("valid");
+    let app = shown.apps.pop().expect("one app");
+    assert!(app.android.is_some() && app.ios_app_ids.len() == 1, "{app:?}");
+    assert_eq!(
+        (app.domains, app.paths),
+        (vec!["go.example.com".to_owned()], vec!["/r/*".to_owned()])
+    );
+    assert_eq!(format!("{shown:?}"), format!("{:?}", Config::default()));
+}
+
+#[test]
+fn an_app_is_read_as_the_stores_write_it() {
+    let app = load_app(&APP).expect("valid").apps.remove(0);
+    assert_eq!(app.domains, ["go.example", "xn--bcher-kva.example"]);
+    let android = app.android.expect("an app for Android");
+    assert_eq!(android.package, "com.example.app_2");
+    assert_eq!(android.fingerprints, [["AB"; 32].join(":")]);
+    let ios = load_app(&["[[apps]]", APP[4], "[[apps]]", APP[2], APP[3]]).expect("valid").apps;
+    let [ios, android] = ios.as_slice() else { panic!("{ios:?}") };
+    assert_eq!((ios.android.as_ref(), ios.paths.as_slice()), (None, &["/r/*".to_owned()][..]));
+    assert_eq!((android.domains.len(), android.ios_app_ids.len()), (0, 0));
+}
+
+#[test]
+fn a_bad_app_is_refused_with_its_line_and_the_remedy() {
+    let pairs = |count: usize| {
+        format!("android_sha256_fingerprints = [{:?}]", ["AB"; 32][..count].join(":"))
+    };
+    let (sha1, bare) = (pairs(20), pairs(32).replace(':', ""));
+    let bad_pair = pairs(31).replace("\"]", ":XY\"]");
+    let domain = "without scheme, port, path and wildcard";
+    for (line, bad, remedy) in [
+        (2, "domains = [\"https://go.example\"]", domain),
+        (2, "domains = [\"go.example\", \"go.example:80\"]", domain),
+        (2, "domains = [\"*.go.example\"]", domain),
+        (2, "domains = [\"\"]", domain),
+        (3, "android_package = \"app\"", "like \"com.example.app\""),
+        (3, "android_package = \"com.2.app\"", "like \"com.example.app\""),
+        (3, "android_package = \"com.example.my-app\"", "like \"com.example.app\""),
+        (3, "android_package = \"\"", "like \"com.example.app\""),
+        (4, &sha1, "it has 20 pairs of hexadecimal digits between colons, not 32"),
+        (4, &bare, "it has 0 pairs"),
+        (4, &bad_pair, "it has 31 pairs"),
+        (5, "ios_app_ids = [\"com.example.app\"]", "like \"ABCDE12345.com.example.app\""),
+        (5, "ios_app_ids = [\"ABCDE12345\"]", "like \"ABCDE12345.com.example.app\""),
+        (5, "ios_app_ids = [\"ABCDE12345.\"]", "like \"ABCDE12345.com.example.app\""),
+        (5, "ios_app_ids = [\"abcde12345.com.example\"]", "like \"ABCDE12345.com.example.app\""),
+        (6, "paths = [\"r/*\"]", "must begin with \"/\""),
+        (6, "paths = [\"/a b\"]", "no spaces"),
+        (6, "paths = []", "leave it out"),
+        (6, "path = []", "unknown field `path`, expected one of `domains`"),
+        (1, "[[apps]]\n[[apps]]", "needs android_package, ios_app_ids or both"),
+        (3, "", "android_sha256_fingerprints needs android_package"),
+        (4, "", "android_package needs android_sha256_fingerprints"),
+    ] {
+        let mut lines = APP;
+        lines[line - 1] = bad;
+        let message = load_app(&lines).expect_err(bad);
+        // What an entry lacks is nowhere: there the message names its first line.
+        let shown = if bad.is_empty() { 1 } else { line };
+        let place = format!("in waypost.toml: TOML parse error at line {shown},");
+        assert!(message.starts_with(&place) && message.contains(remedy), "{bad}: {message}");
+    }
+    let message = load("", &[("WAYPOST_APPS__PATHS", "[]")]).expect_err("no variable for this");
+    assert!(message.starts_with("in the environment variable WAYPOST_APPS__PATHS"), "{message}");
 }
 
 #[test]

@@ -73,7 +73,12 @@ impl Domains {
         }
     }
 
-    /// The host of a domain other than the default one.
+    /// Whether a host, in lower case, is one of a domain of ours.
+    pub fn have(&self, host: &str) -> bool {
+        self.by_host.contains_key(host)
+    }
+
+    /// The host of a domain; of the default one, that of its public URL.
     pub fn host_of(&self, domain: DomainId) -> Option<&str> {
         let mut hosts = self.by_host.iter();
         hosts.find(|(_, known)| known.id == domain).map(|(host, _)| host.as_str())
@@ -157,7 +162,11 @@ mod tests {
         assert_eq!(domains.find("S.Example.:8080"), Some(second));
         assert_eq!(domains.find("go.example:80"), Some(default));
         assert_eq!(domains.find("elsewhere.example"), None);
+        assert_eq!(domains.host_of(DomainId(2)), Some("s.example"));
+        assert_eq!(domains.host_of(DomainId::DEFAULT), Some("go.example"));
         let lenient = Domains::new("go.example", true, rows);
         assert_eq!(lenient.find("elsewhere.example"), Some(default));
+        assert!(lenient.have("go.example") && lenient.have("s.example"));
+        assert!(!lenient.have("elsewhere.example"));
     }
 }

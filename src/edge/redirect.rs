@@ -12,12 +12,13 @@ use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
+use super::association::{self, Associations};
 use super::domains::{Domain, Domains};
 use super::location::with_query;
 use super::pages::Page;
-use crate::clicks::Opening;
 use crate::clicks::countries::Countries;
 use crate::clicks::queue::Buffer;
+use crate::clicks::{ClickId, Opening};
 use crate::clock::{Clock, Stopwatch, UnixMillis};
 use crate::http::checks::{self, Refusal};
 use crate::http::client::TrustedProxies;
@@ -50,6 +51,8 @@ pub struct Edge {
     pub due: RefCell<Vec<LinkKey>>,
     /// The domains, as they are now.
     pub domains: RefCell<watch::Receiver<Arc<Domains>>>,
+    /// Which apps open links of which domains by themselves.
+    pub associations: Arc<Associations>,
     /// The last `Host` seen, and whose it was: nearly always the next one's too.
     pub last_host: RefCell<Option<(HeaderValue, Domain)>>,
     /// This thread's own: `User-Agent`s that it has read.
@@ -78,6 +81,7 @@ impl Service for Edge {
             Ok(Wanted::Look(key)) => {
                 (EdgeRoute::Page, Box::pin(self.look(&request, peer, &key)).await)
             }
+            Ok(Wanted::Association(file)) => (EdgeRoute::Page, association::answer(file)),
             Ok(Wanted::Page(page, domain)) => (EdgeRoute::Page, self.page(page, domain, &request)),
             Err(refusal) => {
                 let mut answer = Page::Refused(refusal).answer(request.headers());
@@ -112,6 +116,8 @@ enum Wanted<'a> {
     Slug(Cow<'a, str>),
     /// To see where the link with this key leads, without going there.
     Look(Cow<'a, str>),
+    /// This file, for apps that open links by themselves.
+    Association(Bytes),
     /// Something else that the edge knows, in this domain, if it is one of ours.
     Page(Page, Option<DomainId>),
 }
@@ -144,6 +150,9 @@ impl Edge {
             "" => return page(Page::Root),
             "robots.txt" => return page(Page::Robots),
             "favicon.ico" => return page(Page::NoIcon),
+            _ if slug.starts_with(association::PLACE) => {
+                return Ok(self.association(domain.id, slug));
+            }
             _ => {}
         }
         // What no link can have as its slug is not worth a question.
@@ -156,6 +165,16 @@ impl Edge {
                 Some(_) | None => page(Page::NotFound),
             },
             None => page(Page::NotFound),
+        }
+    }
+
+    /// What stands in a domain at a path below [`association::PLACE`]. Whoever asks there is a machine:
+    /// it is not sent to another place when there is nothing.
+    fn association(&self, domain: DomainId, path: &str) -> Wanted<'static> {
+        let domains = Arc::clone(&self.domains.borrow().borrow());
+        match domains.host_of(domain).and_then(|host| self.associations.at(host, path)) {
+            Some(file) => Wanted::Association(file.clone()),
+            None => Wanted::Page(Page::NotFound, None),
         }
     }
 
@@ -312,6 +331,17 @@ impl Edge {
     }
 
     pub(super) fn count_visitor(&self, visitor: &Visitor<'_>, entry: &Entry, now: UnixMillis) {
+        self.count_click(visitor, entry, now, None);
+    }
+
+    /// Counts a click that may have a number of its own.
+    pub(super) fn count_click(
+        &self,
+        visitor: &Visitor<'_>,
+        entry: &Entry,
+        now: UnixMillis,
+        click_id: Option<ClickId>,
+    ) {
         let Visitor { hints, agent, kind, client } = *visitor;
         let counted = self.clicks.count(&Opening {
             link: entry.link,
@@ -321,6 +351,7 @@ impl Edge {
             agent,
             referrer: hints.referrer.and_then(|value| referrer::host(value.as_bytes())),
             private: hints.private,
+            click_id,
         });
         if !counted {
             self.figures.click_dropped();

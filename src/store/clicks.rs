@@ -48,6 +48,8 @@ pub struct Visit {
     pub network: Option<IpAddr>,
     /// The visitor asked not to be tracked: counted, but no row is stored.
     pub private: bool,
+    /// The number that the click goes by on its way through an app store.
+    pub click_id: Option<u128>,
 }
 
 /// Visits that are stored together, and once, however often they are sent.
@@ -146,7 +148,7 @@ async fn write_on(
 }
 
 /// The types of the columns that a visit is copied into.
-const COLUMNS: [Type; 9] = [
+const COLUMNS: [Type; 10] = [
     Type::INT8,
     Type::INT8,
     Type::TIMESTAMPTZ,
@@ -156,6 +158,7 @@ const COLUMNS: [Type; 9] = [
     Type::TEXT,
     Type::TEXT,
     Type::INET,
+    Type::UUID,
 ];
 
 async fn copy_visits(
@@ -169,7 +172,8 @@ async fn copy_visits(
     let sink = transaction
         .copy_in(
             "/* copy_visits */
-             COPY visit (id, link_id, at, kind, device, browser, country, referrer, network)
+             COPY visit (id, link_id, at, kind, device, browser, country, referrer, network,
+                         click_id)
              FROM STDIN BINARY",
         )
         .await?;
@@ -187,6 +191,7 @@ async fn copy_visits(
                 &visit.country.as_ref().map(Country::code),
                 &visit.referrer.as_deref(),
                 &visit.network,
+                &visit.click_id.map(ClickNumber),
             ])
             .await?;
     }
@@ -290,6 +295,24 @@ impl ToSql for Millis {
     }
 
     accepts!(TIMESTAMPTZ);
+    to_sql_checked!();
+}
+
+/// The number of a click, in its row.
+#[derive(Debug)]
+struct ClickNumber(u128);
+
+impl ToSql for ClickNumber {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        out.put_u128(self.0);
+        Ok(IsNull::No)
+    }
+
+    accepts!(UUID);
     to_sql_checked!();
 }
 

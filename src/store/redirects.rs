@@ -7,8 +7,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use super::{Connection, Error, Store, within};
+use crate::campaign::CampaignNumber;
 use crate::clock::UnixMillis;
 use crate::link::{DomainId, LinkId, LinkKey, Redirect, RedirectStatus};
+use crate::referral::landing::{self, Landing};
 
 /// A change that the shared cache has yet to take.
 #[derive(Clone, Debug)]
@@ -21,41 +23,93 @@ pub struct Change {
     pub redirect: Option<Redirect>,
 }
 
-/// Finds the links behind some keys; the answers come in the keys' order.
+/// Finds the links and codes behind some keys; the answers come in the keys' order.
 pub async fn find_redirects(
     store: &Store,
     keys: &[LinkKey],
 ) -> Result<Vec<Option<Redirect>>, Error> {
     let connection = store.reader().await?;
-    let parts: Vec<(DomainId, &str)> = keys.iter().filter_map(LinkKey::parts).collect();
-    let domains: Vec<i32> = parts.iter().map(|(domain, _)| domain.0).collect();
-    let slugs: Vec<&str> = parts.iter().map(|(_, slug)| *slug).collect();
-    let rows = within(store.read_budget(), connection, async |connection| {
-        let statement = connection
-            .prepare_cached(
-                "/* find_redirects */
-                 SELECT link.domain_id, link.slug, link.id, link.version, link.status,
-                        link.cache_seconds, link.valid_from, link.expires_at, link.forward_query,
-                        link.disabled, link.fallback, link.rules,
-                        link.max_clicks IS NOT NULL AS limited,
-                        num_nonnulls(link.title, link.description, link.image) > 0 AS preview,
-                        link.target
-                 FROM unnest($1::integer[] /* domains */, $2::text[] /* slugs */)
-                      AS wanted (domain_id, slug),
-                      -- One index look-up for each: a plain join is read as a scan of the whole
-                      -- table when the planner has no statistics yet.
-                      LATERAL (SELECT * FROM link
-                               WHERE link.domain_id = wanted.domain_id
-                                 AND link.slug = wanted.slug
-                               LIMIT 1) AS link",
-            )
-            .await?;
-        connection.query(&statement, &[&domains, &slugs]).await
+    let (links, codes) = within(store.read_budget(), connection, async |connection| {
+        rows_behind(connection, keys).await
     })
     .await?;
-    let mut found = std::collections::HashMap::with_capacity(rows.len());
-    for row in &rows {
+    redirects_in(keys, &links, &codes)
+}
+
+/// The rows of links and of codes that some keys name.
+async fn rows_behind(
+    connection: &Connection,
+    keys: &[LinkKey],
+) -> Result<(Vec<Row>, Vec<Row>), tokio_postgres::Error> {
+    let codes: Vec<&str> = keys.iter().filter_map(landing::code_of).collect();
+    let of_codes =
+        if codes.is_empty() { Vec::new() } else { code_rows(connection, &codes).await? };
+    let is_link = |key: &&LinkKey| landing::code_of(key).is_none();
+    let parts: Vec<(DomainId, &str)> =
+        keys.iter().filter(is_link).filter_map(LinkKey::parts).collect();
+    let of_links =
+        if parts.is_empty() { Vec::new() } else { link_rows(connection, &parts).await? };
+    Ok((of_links, of_codes))
+}
+
+async fn link_rows(
+    connection: &Connection,
+    parts: &[(DomainId, &str)],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let domains: Vec<i32> = parts.iter().map(|(domain, _)| domain.0).collect();
+    let slugs: Vec<&str> = parts.iter().map(|(_, slug)| *slug).collect();
+    let statement = connection
+        .prepare_cached(
+            "/* find_redirects */
+             SELECT link.domain_id, link.slug, link.id, link.version, link.status,
+                    link.cache_seconds, link.valid_from, link.expires_at, link.forward_query,
+                    link.disabled, link.fallback, link.rules,
+                    link.max_clicks IS NOT NULL AS limited,
+                    num_nonnulls(link.title, link.description, link.image) > 0 AS preview,
+                    link.target
+             FROM unnest($1::integer[] /* domains */, $2::text[] /* slugs */)
+                  AS wanted (domain_id, slug),
+                  -- One index look-up for each: a plain join is read as a scan of the whole
+                  -- table when the planner has no statistics yet.
+                  LATERAL (SELECT * FROM link
+                           WHERE link.domain_id = wanted.domain_id
+                             AND link.slug = wanted.slug
+                           LIMIT 1) AS link",
+        )
+        .await?;
+    connection.query(&statement, &[&domains, &slugs]).await
+}
+
+async fn code_rows(
+    connection: &Connection,
+    codes: &[&str],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let statement = connection
+        .prepare_cached(
+            "/* find_codes */
+             SELECT code.code, code.id, code.version, code.disabled, code.shown_name,
+                    campaign.number AS campaign
+             FROM unnest($1::text[] /* codes */) AS wanted (code),
+                  LATERAL (SELECT * FROM referral_code WHERE code = wanted.code LIMIT 1) AS code,
+                  LATERAL (SELECT number FROM campaign WHERE id = code.campaign_id LIMIT 1)
+                      AS campaign",
+        )
+        .await?;
+    connection.query(&statement, &[&codes]).await
+}
+
+/// The redirects in the order of their keys.
+fn redirects_in(
+    keys: &[LinkKey],
+    links: &[Row],
+    codes: &[Row],
+) -> Result<Vec<Option<Redirect>>, Error> {
+    let mut found = std::collections::HashMap::with_capacity(links.len() + codes.len());
+    for row in links {
         found.insert(key_of(row)?, redirect_of(row)?);
+    }
+    for row in codes {
+        found.insert(landing::key(row.try_get("code")?), redirect_of_code(row)?);
     }
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
@@ -189,33 +243,29 @@ pub async fn find_preview(
 /// Changes that wait in the outbox, the latest first, at most `limit`.
 pub async fn pending_changes(store: &Store, limit: i64) -> Result<Vec<Change>, Error> {
     let connection = store.connection().await?;
-    let rows = within(OUTBOX_BUDGET, connection, async |connection| {
-        connection
+    // What stands behind the keys is read after them: it is as late as the queued change, or later.
+    let (queued, links, codes) = within(OUTBOX_BUDGET, connection, async |connection| {
+        let queued = connection
             .query(
                 "/* pending_changes */
-                 SELECT outbox.domain_id, outbox.slug, outbox.version AS queued_version,
-                        link.id, link.version, link.status, link.cache_seconds, link.valid_from,
-                        link.expires_at, link.forward_query, link.disabled, link.fallback,
-                        link.rules, link.max_clicks IS NOT NULL AS limited,
-                        num_nonnulls(link.title, link.description, link.image) > 0 AS preview,
-                        link.target
-                 FROM link_outbox AS outbox
-                 LEFT JOIN link USING (domain_id, slug)
-                 ORDER BY outbox.queued_at DESC
+                 SELECT domain_id, slug, version FROM link_outbox
+                 ORDER BY queued_at DESC
                  LIMIT $1 /* limit */",
                 &[&limit],
             )
-            .await
+            .await?;
+        let keys: Vec<LinkKey> = queued.iter().filter_map(|row| key_of(row).ok()).collect();
+        let (links, codes) = rows_behind(connection, &keys).await?;
+        Ok((queued, links, codes))
     })
     .await?;
-    rows.iter()
-        .map(|row| {
-            let exists = row.try_get::<_, Option<i64>>("id")?.is_some();
-            Ok(Change {
-                key: key_of(row)?,
-                version: unsigned(row, "queued_version")?,
-                redirect: exists.then(|| redirect_of(row)).transpose()?,
-            })
+    let keys = queued.iter().map(key_of).collect::<Result<Vec<LinkKey>, Error>>()?;
+    let redirects = redirects_in(&keys, &links, &codes)?;
+    keys.into_iter()
+        .zip(&queued)
+        .zip(redirects)
+        .map(|((key, row), redirect)| {
+            Ok(Change { key, version: unsigned(row, "version")?, redirect })
         })
         .collect()
 }
@@ -349,6 +399,29 @@ fn redirect_of(row: &Row) -> Result<Redirect, Error> {
         preview: row.try_get("preview")?,
         rules: row.try_get::<_, Option<Json<_>>>("rules")?.map(|Json(it)| it).unwrap_or_default(),
         target: row.try_get::<_, String>("target")?.into_boxed_str(),
+    })
+}
+
+/// A code, as the tiers keep it.
+fn redirect_of_code(row: &Row) -> Result<Redirect, Error> {
+    let shown = Landing {
+        campaign: CampaignNumber(row.try_get("campaign")?),
+        shown_name: row.try_get("shown_name")?,
+    };
+    Ok(Redirect {
+        link: LinkId(row.try_get("id")?),
+        version: unsigned(row, "version")?,
+        status: RedirectStatus::Found,
+        cache_seconds: None,
+        valid_from: None,
+        expires_at: None,
+        forward_query: false,
+        disabled: row.try_get("disabled")?,
+        fallback: None,
+        limited: false,
+        preview: false,
+        rules: Vec::new(),
+        target: shown.to_target().into_boxed_str(),
     })
 }
 

@@ -54,6 +54,7 @@ impl Reports {
             referrer: Some("news.example".into()),
             network: Some([203, 0, 113, 0].into()),
             private: false,
+            click_id: None,
         }
     }
 

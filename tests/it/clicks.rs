@@ -257,6 +257,7 @@ fn batch(link: i64, visits: usize) -> Batch {
         referrer: Some("news.example".into()),
         network: None,
         private: false,
+        click_id: None,
     };
     Batch { id: rand::random(), visits: vec![visit; visits] }
 }

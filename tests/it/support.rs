@@ -16,6 +16,7 @@ pub mod client;
 pub mod deployment;
 pub mod html;
 pub mod load;
+pub mod other;
 pub mod proxy;
 pub mod servers;
 pub mod wait;
@@ -23,6 +24,7 @@ pub mod waypost;
 
 pub use api::TestApi;
 pub use client::{Answer, Client, get, raw, send};
+pub use other::{Other, Says, TestAuthority};
 pub use proxy::{Endpoint, Proxy, Traffic};
 pub use servers::{TestCluster, TestDatabase, TestPostgres, TestRedis, store};
 pub use wait::eventually;

@@ -123,6 +123,7 @@ impl Visitors {
             referrer: referrer.filter(|_| told).cloned(),
             network: (!private).then_some(network),
             private,
+            click_id: None,
         }
     }
 }
