@@ -61,6 +61,9 @@ pub enum Error {
     /// Somebody has, or had, this code.
     #[error("the code {0} belongs to somebody else; choose another")]
     Taken(ReferralCode),
+    /// Others change the codes of this user all the time.
+    #[error("the codes of the user '{0}' are being changed by others; try again")]
+    Busy(String),
     /// No unused code was found.
     #[error("no unused code was found: raise code_length in the campaign")]
     NoCodes,
@@ -237,7 +240,10 @@ impl CodeService {
         request: &ChosenCode,
     ) -> Result<Issued, Error> {
         let campaign = self.giving(campaign)?;
-        judge_user(user, "/user").map_err(|fault| Error::Invalid(vec![fault]))?;
+        judge_user(user, "").map_err(|fault| {
+            let detail = format!("the user in the path {}", fault.detail);
+            Error::Invalid(vec![Fault::new("", fault.reason, detail)])
+        })?;
         let code = request.judge().map_err(|fault| Error::Invalid(vec![fault]))?;
         for _ in 0..TRIES {
             let mut connection = self.parts.store.connection().await?;
@@ -261,7 +267,7 @@ impl CodeService {
                 }
             }
         }
-        Err(Error::Store(store::Error::Unavailable("this user's codes change all the time".into())))
+        Err(Error::Busy(shown(user)))
     }
 
     /// Switches a code off, or on again. What is so already stays so.

@@ -8,6 +8,7 @@ use super::{Error, Store, Transaction, expect_rows};
 use crate::campaign::CampaignId;
 use crate::code::referral::ReferralCode;
 use crate::link::{DomainId, LinkKey};
+use crate::referral::landing;
 
 pub mod pool;
 
@@ -35,15 +36,10 @@ pub struct StoredCode {
 }
 
 impl StoredCode {
-    /// Names the code wherever links are cached: `r/` and the code, in the default domain, because a
-    /// code leads to the same page under every host.
+    /// Names the code wherever links and codes are cached.
     pub fn key(&self) -> LinkKey {
-        LinkKey::new(DomainId::DEFAULT, &slug_of(&self.code))
+        landing::key(self.code.as_str())
     }
-}
-
-fn slug_of(code: &ReferralCode) -> String {
-    format!("r/{code}")
 }
 
 /// A code on its way to a user.
@@ -288,6 +284,7 @@ pub async fn set_disabled(
 
 /// Leaves the code's new version where the caches' loops find it.
 async fn queue_for_caches(transaction: &Transaction<'_>, code: &StoredCode) -> Result<(), Error> {
+    let slug = format!("{}{}", landing::PREFIX, code.code);
     let queued = transaction
         .execute(
             "INSERT INTO link_outbox (domain_id, slug, version)
@@ -295,7 +292,7 @@ async fn queue_for_caches(transaction: &Transaction<'_>, code: &StoredCode) -> R
              ON CONFLICT (domain_id, slug) DO UPDATE
              SET version = greatest(link_outbox.version, excluded.version), queued_at = now()
              /* queue_code_for_caches */",
-            &[&DomainId::DEFAULT.0, &slug_of(&code.code), &code.version],
+            &[&DomainId::DEFAULT.0, &slug, &code.version],
         )
         .await?;
     expect_rows("queue_code_for_caches", 1, queued)
