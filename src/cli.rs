@@ -11,6 +11,7 @@ use crate::app;
 use crate::config::{self, Config, LogFormat};
 use crate::metrics::Metrics;
 
+mod code;
 mod context;
 mod dev;
 mod dictionary;
@@ -52,6 +53,9 @@ enum Command {
     /// Add, show, edit and delete the hosts under which links are found
     #[command(subcommand)]
     Domain(domain::Command),
+    /// Give, show and switch referral codes
+    #[command(subcommand)]
+    Code(code::Command),
     /// Make targets smaller in Redis
     #[command(subcommand)]
     Dictionary(dictionary::Command),
@@ -113,6 +117,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Key(command) => key::run(command, &Context::open(load()?).await?).await,
         Command::TokenKey(command) => token_key::run(command, &Context::open(load()?).await?).await,
         Command::Domain(command) => domain::run(command, &Context::open(load()?).await?).await,
+        Command::Code(command) => code::run(command, &Context::open(load()?).await?).await,
         Command::Dictionary(command) => {
             dictionary::run(command, &Context::open(load()?).await?).await
         }

@@ -11,6 +11,8 @@ mod bad_input;
 mod click_reports;
 mod clicks;
 mod cluster;
+mod codes;
+mod codes_faults;
 mod coherence;
 mod command_line;
 mod command_line_rules;
