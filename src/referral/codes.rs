@@ -314,8 +314,9 @@ impl CodeService {
         loop {
             if database_up() {
                 let outcome = async {
-                    self.supply.refill(&self.lengths()).await?;
-                    self.supply.show().await
+                    let lengths = self.lengths();
+                    self.supply.refill(&lengths).await?;
+                    self.supply.show(&lengths).await
                 };
                 if let Err(error) = outcome.await {
                     tracing::debug!(%error, "the pools of codes stay as they are");
