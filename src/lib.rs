@@ -31,7 +31,6 @@ pub mod store;
 pub mod clicks;
 pub mod resolve;
 
-
 pub mod api;
 pub mod edge;
 

@@ -11,6 +11,9 @@ use prometheus::{
 };
 
 mod process;
+pub mod referrals;
+
+use referrals::Referrals;
 
 /// All figures of the process.
 #[derive(Debug)]
@@ -63,6 +66,8 @@ pub struct Metrics {
     pub click_batches_rolled_up: IntCounter,
     /// Connections to PostgreSQL, by pool and state.
     pub postgres_connections: IntGaugeVec,
+    /// Claims, bindings and triggers.
+    pub referrals: Referrals,
 }
 
 /// Where an answer to "what is behind this slug" came from.
@@ -266,6 +271,7 @@ impl Metrics {
                 "Connections to PostgreSQL, by pool: in use, and their limit.",
                 &["pool", "state"],
             ),
+            referrals: Referrals::new(r),
             registry,
         }
         .with_build()

@@ -120,7 +120,7 @@ impl Default for Clicks {
 
 impl Default for Referrals {
     fn default() -> Self {
-        Self { token_key: Duration::from_hours(30 * 24) }
+        Self { token_key: Duration::from_hours(30 * 24), unknown_codes_per_hour: 20 }
     }
 }
 

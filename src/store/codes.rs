@@ -149,6 +149,20 @@ pub async fn find(store: &Store, code: &ReferralCode) -> Result<Option<StoredCod
     row.as_ref().map(code_of).transpose()
 }
 
+/// Who has a code, and in which campaign, as a transaction sees it.
+pub async fn find_within(
+    transaction: &Transaction<'_>,
+    code: &ReferralCode,
+) -> Result<Option<StoredCode>, Error> {
+    let row = transaction
+        .query_opt(
+            "SELECT * FROM referral_code WHERE code = $1 /* code, find_code_within */",
+            &[&code.as_str()],
+        )
+        .await?;
+    row.as_ref().map(code_of).transpose()
+}
+
 /// What became of a code that an operator chose for a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chosen {
