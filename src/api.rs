@@ -13,8 +13,12 @@ use hyper::body::Body;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::watch;
 use tracing::Instrument;
 
+use crate::campaign::document;
+use crate::campaign::live::Campaigns;
+use crate::campaign::service::CampaignService;
 use crate::clicks::report::Reports;
 use crate::config::Config;
 use crate::http::auth::{ApiKey, Caller, Scope};
@@ -24,6 +28,7 @@ use crate::link::service::LinkService;
 use crate::store::{self, Store, keys};
 
 pub mod body;
+pub mod campaigns;
 pub mod clicks;
 pub mod domains;
 pub mod links;
@@ -35,7 +40,7 @@ pub mod query;
 pub mod routes;
 
 use operations::Operations;
-use routes::{Found, Handler, Routes};
+use routes::{Found, Handler, PathParts, Routes};
 
 /// The control plane's API.
 pub struct Api {
@@ -43,12 +48,25 @@ pub struct Api {
     links: Arc<LinkService>,
     reports: Reports,
     domains: DomainService,
+    campaigns: CampaignService,
+    /// The campaigns as this process knows them.
+    live_campaigns: watch::Receiver<Arc<Campaigns>>,
     operations: Arc<dyn Operations>,
     routes: Routes,
     limits: BodyLimits,
     /// `edge.public_url`, with which short URLs of the default domain begin.
     public_url: url::Url,
     openapi: Bytes,
+}
+
+/// What body a handler takes.
+enum Takes {
+    /// None.
+    Nothing,
+    /// JSON of at most so many bytes.
+    Json(usize),
+    /// The document of a campaign.
+    Document,
 }
 
 /// How large bodies may be, in bytes, and how long they may take.
@@ -72,10 +90,8 @@ pub struct Reply {
 pub(crate) struct Call {
     handler: Handler,
     parts: Parts,
-    /// What stands for `{slug}` in the path, decoded.
-    slug: Option<String>,
-    /// What stands for `{host}` in the path, decoded.
-    host: Option<String>,
+    /// What stands for the parts of the path.
+    path: PathParts,
     caller: Option<Caller>,
     body: Bytes,
 }
@@ -85,6 +101,7 @@ impl Api {
     pub fn new(
         store: Store,
         links: Arc<LinkService>,
+        live_campaigns: watch::Receiver<Arc<Campaigns>>,
         operations: Arc<dyn Operations>,
         config: &Config,
     ) -> Self {
@@ -92,6 +109,8 @@ impl Api {
         Self {
             reports: Reports::new(store.clone(), links.clock().clone(), retention),
             domains: DomainService::new(store.clone(), config),
+            campaigns: CampaignService::new(store.clone(), config),
+            live_campaigns,
             store,
             links,
             operations,
@@ -124,19 +143,23 @@ impl Api {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
-        let Found { route, slug, host } = self.routes.find(&parts.method, parts.uri.path())?;
+        let Found { route, path } = self.routes.find(&parts.method, parts.uri.path())?;
         let caller = match route.scope {
             None => None,
             Some(scope) => Some(self.authorise(&parts, scope).await?),
         };
-        let body = match self.body_limit(route.handler) {
-            None => Bytes::new(),
-            Some(limit) => {
+        let body = match self.takes(route.handler) {
+            Takes::Nothing => Bytes::new(),
+            Takes::Json(limit) => {
                 body::check_type(&parts.headers)?;
                 body::read(body, limit, self.limits.patience).await?
             }
+            Takes::Document => {
+                body::document_format(&parts.headers)?;
+                body::read(body, document::LARGEST, self.limits.patience).await?
+            }
         };
-        let call = Call { handler: route.handler, parts, slug, host, caller, body };
+        let call = Call { handler: route.handler, parts, path, caller, body };
         let api = Arc::clone(self);
         // In the request's span, so that what it logs has the request's id.
         match tokio::spawn(async move { api.dispatch(call).await }.in_current_span()).await {
@@ -170,14 +193,15 @@ impl Api {
         }
     }
 
-    /// How large a body the handler takes; `None`: it takes none.
-    fn body_limit(&self, handler: Handler) -> Option<usize> {
+    /// What body the handler takes.
+    fn takes(&self, handler: Handler) -> Takes {
         match handler {
             Handler::CreateLink
             | Handler::EditLink
             | Handler::CreateDomain
-            | Handler::EditDomain => Some(self.limits.one),
-            Handler::CreateLinks => Some(self.limits.batch),
+            | Handler::EditDomain => Takes::Json(self.limits.one),
+            Handler::CreateLinks => Takes::Json(self.limits.batch),
+            Handler::PutCampaignVersion => Takes::Document,
             Handler::ListLinks
             | Handler::GetLink
             | Handler::DeleteLink
@@ -188,10 +212,17 @@ impl Api {
             | Handler::ListDomains
             | Handler::GetDomain
             | Handler::DeleteDomain
+            | Handler::ListCampaigns
+            | Handler::GetCampaign
+            | Handler::ListCampaignVersions
+            | Handler::GetCampaignVersion
+            | Handler::ActivateCampaign
+            | Handler::RetireCampaign
+            | Handler::CompareCampaignVersions
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
-            | Handler::Ready => None,
+            | Handler::Ready => Takes::Nothing,
         }
     }
 
@@ -212,6 +243,14 @@ impl Api {
             Handler::GetDomain => self.get_domain(&call).await,
             Handler::EditDomain => self.edit_domain(&call).await,
             Handler::DeleteDomain => self.delete_domain(&call).await,
+            Handler::PutCampaignVersion => self.put_campaign_version(&call).await,
+            Handler::ListCampaigns => self.list_campaigns(&call).await,
+            Handler::GetCampaign => self.get_campaign(&call).await,
+            Handler::ListCampaignVersions => self.list_campaign_versions(&call).await,
+            Handler::GetCampaignVersion => self.get_campaign_version(&call).await,
+            Handler::ActivateCampaign => self.activate_campaign(&call).await,
+            Handler::RetireCampaign => self.retire_campaign(&call).await,
+            Handler::CompareCampaignVersions => self.compare_campaign_versions(&call).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }
@@ -235,11 +274,11 @@ impl Call {
     }
 
     fn slug(&self) -> &str {
-        self.slug.as_deref().unwrap_or_default()
+        self.path.get("slug")
     }
 
     fn host(&self) -> &str {
-        self.host.as_deref().unwrap_or_default()
+        self.path.get("host")
     }
 
     fn raw_query(&self) -> &str {

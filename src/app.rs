@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::Api;
 use crate::api::operations::Operations;
+use crate::campaign::live::Campaigns;
 use crate::clicks::countries::{self, Countries};
 use crate::clicks::keeper::Keeper;
 use crate::clicks::network::Addresses;
@@ -23,8 +24,10 @@ use crate::clock::{Clock, whole_millis};
 use crate::config::{self, Config, UnknownHost};
 use crate::edge::association::{App, Associations};
 use crate::edge::domains::Domains;
+use crate::edge::landing::places::Places;
 use crate::edge::redirect::Edge;
 use crate::http::client::TrustedProxies;
+use crate::http::misses::Misses;
 use crate::http::server::{self, Server};
 use crate::link::routing::Split;
 use crate::link::service::LinkService;
@@ -43,8 +46,10 @@ use crate::store::{self, Store, domains, migrate, secrets};
 use crate::visitor::agent::Agents;
 use control::Control;
 
+mod campaigns;
 mod control;
 mod housekeeping;
+mod landing;
 
 /// `User-Agent`s that each serving thread remembers.
 const AGENTS: usize = 1_024;
@@ -98,6 +103,8 @@ pub(crate) struct Parts {
     pub(crate) clicks: Arc<writer::Parts>,
     /// The keys of click tokens, read again every few seconds.
     pub(crate) token_keys: watch::Sender<Arc<TokenKeys>>,
+    /// The campaigns as they were within the last second.
+    pub(crate) campaigns: watch::Receiver<Arc<Campaigns>>,
     pub(crate) postgres_up: Arc<AtomicBool>,
     pub(crate) draining: AtomicBool,
 }
@@ -259,6 +266,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let clicks = clicks(&config, &store, &metrics, &postgres_up)?;
     clicks.keeper.prepare_coming_days().await?;
     let token_keys = keys::renew(&store, clock.now(), config.referrals.token_key).await?;
+    let known_campaigns = Campaigns::read(&store, &Campaigns::default()).await?;
+    metrics.campaigns_unreadable.set(known_campaigns.unreadable());
+    let (campaigns_sender, campaigns) = watch::channel(Arc::new(known_campaigns));
     let parts = Arc::new(Parts {
         clock,
         store,
@@ -269,6 +279,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         announcer,
         clicks: Arc::new(clicks),
         token_keys: watch::Sender::new(Arc::new(token_keys)),
+        campaigns,
         postgres_up,
         draining: AtomicBool::new(false),
         config,
@@ -276,10 +287,14 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let domains = read_domains(&parts).await?;
     warn_of_unknown_domains(&parts.config, &domains);
     let (domains, known_domains) = watch::channel(Arc::new(domains));
-    let background = housekeeping::start(&parts, domains).await;
+    let mut background = housekeeping::start(&parts, domains).await;
+    background.spawn(campaigns::follow(Arc::clone(&parts), campaigns_sender));
+    let first = landing::places(&parts, &known_domains.borrow(), &Places::none());
+    let (shown, places) = watch::channel(Arc::new(first));
+    background.spawn(landing::follow(Arc::clone(&parts), known_domains.clone(), shown));
     let name = secrets::VISITOR_SPLIT;
     let split = Split::new(&secrets::get_or_make(&parts.store, name, &rand::random()).await?);
-    let edge = start_edge(&parts, known_domains, split)?;
+    let edge = start_edge(&parts, (known_domains, places), split)?;
     let control = start_control(&parts)?;
     let (stop_writer, stopped) = watch::channel(false);
     let writer = tokio::spawn(writer::write(Arc::clone(&parts.clicks), stopped));
@@ -317,7 +332,7 @@ pub(crate) async fn read_domains(parts: &Parts) -> Result<Domains, store::Error>
 
 fn start_edge(
     parts: &Arc<Parts>,
-    domains: watch::Receiver<Arc<Domains>>,
+    (domains, places): (watch::Receiver<Arc<Domains>>, watch::Receiver<Arc<Places>>),
     split: Split,
 ) -> Result<Server, Error> {
     let config = &parts.config;
@@ -330,6 +345,8 @@ fn start_edge(
     let metrics = Arc::clone(&parts.metrics);
     let public_url = Arc::new(config.edge.public_url.clone());
     let associations = Arc::new(associations(config));
+    let most_misses = u32::try_from(config.limits.misses_per_client).unwrap_or(u32::MAX);
+    let misses = Arc::new(Misses::new(most_misses));
     let make = move || Edge {
         resolver: Arc::clone(&parts.resolver),
         front: Front::new(parts.config.cache.front_entries).into(),
@@ -337,6 +354,8 @@ fn start_edge(
         clicks: Buffer::new(parts.config.clicks.buffer, Arc::clone(&parts.clicks.queue)),
         due: Vec::new().into(),
         domains: domains.clone().into(),
+        places: places.clone().into(),
+        token_keys: parts.token_keys.subscribe().into(),
         associations: Arc::clone(&associations),
         last_host: None.into(),
         agents: Agents::new(AGENTS).into(),
@@ -346,6 +365,7 @@ fn start_edge(
         clock: parts.clock.clone(),
         most_headers: parts.config.limits.headers,
         proxies: TrustedProxies::new(&parts.config.edge.trusted_proxies),
+        misses: Arc::clone(&misses),
     };
     Server::start(("edge", listener), limits(config, 1), threads, metrics, make)
         .map_err(Error::Threads)
@@ -358,7 +378,8 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
         (parts.store.clone(), parts.announcer.clone(), parts.clock.clone());
     let links = Arc::new(LinkService::new(store.clone(), announcer, config, clock));
     let operations: Arc<dyn Operations> = Arc::<Parts>::clone(parts);
-    let api = Arc::new(Api::new(store, links, operations, config));
+    let api = Api::new(store, links, parts.campaigns.clone(), operations, config);
+    let api = Arc::new(api);
     let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
     let most_headers = config.limits.headers;
     let patience = config.limits.request * 9 / 10;

@@ -1,21 +1,25 @@
 //! What a campaign is: one referral activity, with its dates, rewards, limits, texts and apps. Pure
-//! words and rules; knows no I/O.
-//!
-//! [`live`] is the table of them that each process has.
+//! words and rules; knows no I/O, but for [`service`] and [`live`].
 //!
 //! A campaign is a [`document`] with numbered versions: a version never changes, and everything that
 //! happens keeps the number of the one that it happened under. [`rules`] judges what the types of the
 //! fields cannot; [`words`] are what a landing page says in each language besides the campaign's texts.
+//!
+//! [`service`] stores, activates and retires versions; [`live`] is the table of campaigns that each
+//! process has.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
+pub mod changes;
 pub mod document;
 pub mod live;
 pub mod rules;
+pub mod service;
 pub mod values;
 pub mod words;
 
@@ -407,6 +411,14 @@ impl Campaign {
     /// Whether codes can be bound at this moment, by the dates.
     pub fn runs_at(&self, now: jiff::Timestamp) -> bool {
         self.starts_at.at() <= now && now < self.ends_at.at()
+    }
+
+    /// What share URLs begin with: the root of the campaign's domain. That of the default domain is
+    /// `public_url`.
+    pub fn share_base(&self, public_url: &Url) -> Url {
+        let own = self.domain.as_deref().filter(|host| public_url.host_str() != Some(host));
+        let own = own.and_then(|host| Url::parse(&format!("https://{host}/")).ok());
+        own.unwrap_or_else(|| public_url.clone())
     }
 
     /// The kinds of triggers that mean something to this campaign.

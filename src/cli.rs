@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 mod context;
 mod dev;
 mod dictionary;
+mod doctor;
 mod domain;
 mod fields;
 mod key;
@@ -55,6 +56,8 @@ enum Command {
     /// Make targets smaller in Redis
     #[command(subcommand)]
     Dictionary(dictionary::Command),
+    /// Check a deployment as people and app stores see it
+    Doctor(doctor::Doctor),
     /// Bring the database to this version
     Migrate,
     /// Say whether the configuration is good
@@ -116,6 +119,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Dictionary(command) => {
             dictionary::run(command, &Context::open(load()?).await?).await
         }
+        Command::Doctor(doctor) => doctor.run(load()).await,
         Command::Migrate => migrate(&load()?).await,
         Command::CheckConfig => {
             check(&load()?)?;

@@ -42,6 +42,8 @@ pub struct Metrics {
     pub breaker_open: IntGaugeVec,
     /// Changes that the shared cache has yet to take.
     pub outbox_pending: IntGauge,
+    /// Campaigns that run on an older version than the active one, or not at all.
+    pub campaigns_unreadable: IntGauge,
     /// Messages about changed links, by event.
     pub invalidations: IntCounterVec,
     /// Records written to Redis, by whether they fit into a bucket.
@@ -199,6 +201,11 @@ impl Metrics {
                 "waypost_outbox_pending",
                 "Changed links that the shared cache has yet to take.",
             ),
+            campaigns_unreadable: gauge(
+                r,
+                "waypost_campaigns_unreadable",
+                "Campaigns whose active version this process cannot read: it uses an older one.",
+            ),
             invalidations: counters(
                 r,
                 "waypost_invalidations_total",
@@ -353,17 +360,20 @@ pub enum EdgeRoute {
     Redirect,
     /// `/`, `/robots.txt` and the like.
     Page,
+    /// A landing page, and what belongs to it.
+    Landing,
     /// A request that was refused before it was understood.
     Refused,
 }
 
 impl EdgeRoute {
-    const ALL: [Self; 3] = [Self::Redirect, Self::Page, Self::Refused];
+    const ALL: [Self; 4] = [Self::Redirect, Self::Page, Self::Landing, Self::Refused];
 
     fn label(self) -> &'static str {
         match self {
             Self::Redirect => "redirect",
             Self::Page => "page",
+            Self::Landing => "landing",
             Self::Refused => "refused",
         }
     }
@@ -372,7 +382,7 @@ impl EdgeRoute {
 /// The figures of one serving thread: plain memory of its own until [`EdgeFigures::flush`].
 #[derive(Debug)]
 pub struct EdgeFigures {
-    requests: [[LocalIntCounter; 5]; 3],
+    requests: [[LocalIntCounter; 5]; 4],
     resolved: [LocalIntCounter; 4],
     seconds: LocalHistogram,
     dropped: LocalIntCounter,
@@ -384,7 +394,8 @@ impl EdgeFigures {
         let route = match route {
             EdgeRoute::Redirect => 0,
             EdgeRoute::Page => 1,
-            EdgeRoute::Refused => 2,
+            EdgeRoute::Landing => 2,
+            EdgeRoute::Refused => 3,
         };
         let class = usize::from(status / 100).saturating_sub(1);
         if let Some(counter) = self.requests.get(route).and_then(|classes| classes.get(class)) {

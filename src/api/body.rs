@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 use tokio::time::timeout;
 
+use crate::campaign::document::Format;
 use crate::http::problem::{Kind, Problem};
 use crate::link::fault::{Fault, Reason};
 
@@ -21,18 +22,40 @@ const LONGEST_ECHO: usize = 300;
 
 /// Fails if the body says that it is something else than JSON. A body that says nothing is tried.
 pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let Some(value) = values.next() else { return Ok(()) };
-    let text = value.to_str().unwrap_or_default();
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_json = essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
-    if is_json && values.next().is_none() {
+    let is_json = essence(headers).is_none_or(|essence| {
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    });
+    if is_json {
         Ok(())
     } else {
         let detail = "send the header 'Content-Type: application/json'";
         Err(Problem::new(Kind::UnsupportedMediaType, detail))
     }
+}
+
+/// How the document in a body is written. It has to be said: nobody should have to guess.
+pub(crate) fn document_format(headers: &HeaderMap) -> Result<Format, Problem> {
+    match essence(headers).as_deref() {
+        Some("application/toml") => Ok(Format::Toml),
+        Some("application/json") => Ok(Format::Json),
+        Some(_) | None => {
+            let detail = "send the header 'Content-Type: application/toml' or \
+                          'Content-Type: application/json'";
+            Err(Problem::new(Kind::UnsupportedMediaType, detail))
+        }
+    }
+}
+
+/// What a body says that it is, without parameters; `None` if it says nothing. What it says twice is
+/// nothing that anybody knows.
+fn essence(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let text = values.next()?.to_str().unwrap_or_default();
+    if values.next().is_some() {
+        return Some(String::new());
+    }
+    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// Reads a body of at most `limit` bytes, for as long as `patience` lasts. Given up, a body is
@@ -66,7 +89,7 @@ pub(crate) fn text(body: &[u8]) -> Result<&str, Problem> {
         Problem::new(Kind::MalformedBody, detail)
     })?;
     if text.trim().is_empty() {
-        return Err(Problem::new(Kind::MalformedBody, "the body is empty; send a JSON object"));
+        return Err(Problem::new(Kind::MalformedBody, "the body is empty"));
     }
     Ok(text)
 }

@@ -7,6 +7,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use self::campaigns::{
+    ACTIVATE_CAMPAIGN, COMPARE_CAMPAIGN_VERSIONS, GET_CAMPAIGN, GET_CAMPAIGN_VERSION,
+    LIST_CAMPAIGN_VERSIONS, LIST_CAMPAIGNS, PUT_CAMPAIGN_VERSION, RETIRE_CAMPAIGN,
+};
+use super::campaigns::{
+    CampaignList, CheckedView, DiffView, MOST_VERSIONS, USUAL_VERSIONS, VersionPage, VersionView,
+};
 use super::clicks::{
     ClickReport, LARGEST_REPORT, LARGEST_VISIT_PAGE, USUAL_REPORT, USUAL_VISIT_PAGE, VisitPageView,
 };
@@ -20,11 +27,15 @@ use crate::link::domains::{DomainEdit, NewDomain};
 use crate::link::request::{LinkEdit, NewLink};
 use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
 
+mod campaigns;
+
 /// What a route takes and gives.
 struct Description {
     summary: &'static str,
     parameters: &'static [&'static str],
     body: Option<&'static str>,
+    /// The types of the document that is the body, if the body is one.
+    documents: &'static [&'static str],
     answers: Answers,
     problems: &'static [Kind],
 }
@@ -42,6 +53,8 @@ enum Content {
     Json,
     /// JSON of this schema.
     Schema(&'static str),
+    /// JSON of one of these schemas.
+    Either(&'static str, &'static str),
 }
 
 /// The whole document.
@@ -117,6 +130,13 @@ fn operation(route: &Route) -> Value {
             operation
                 .insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
         }
+        if !it.documents.is_empty() {
+            let text = json!({ "schema": { "type": "string" } });
+            let content: Map<String, Value> =
+                it.documents.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
+            operation
+                .insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
+        }
         if let Some(scope) = route.scope {
             operation.insert("security".to_owned(), json!([{ "api_key": [scope.name()] }]));
         }
@@ -131,6 +151,10 @@ fn answer(description: &str, content: Content) -> Value {
         Content::Bytes(content_type) => json!({ content_type: {} }),
         Content::Json => json!({ "application/json": { "schema": { "type": "object" } } }),
         Content::Schema(name) => json!({ "application/json": { "schema": reference(name) } }),
+        Content::Either(one, other) => {
+            let schema = json!({ "oneOf": [reference(one), reference(other)] });
+            json!({ "application/json": { "schema": schema } })
+        }
     };
     json!({ "description": description, "content": content })
 }
@@ -139,11 +163,61 @@ fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
+/// What each part of a path is that differs from one request to the next.
+fn path_part(name: &str) -> Option<(&'static str, Value)> {
+    let text = || json!({ "type": "string" });
+    Some(match name {
+        "slug" => ("The link's slug; a '/' in it as %2F", text()),
+        "host" => ("The domain's host", text()),
+        "campaign" => ("The campaign's name", text()),
+        "version" => ("The number of the version", json!({ "type": "integer", "minimum": 1 })),
+        "user" => ("Your own name for the user; a '/' in it as %2F", text()),
+        "code" => ("The referral code", text()),
+        "key" => ("The name of the key", text()),
+        _ => return None,
+    })
+}
+
+/// What a picture can be told.
+fn of_pictures(name: &str) -> Option<(&'static str, Value)> {
+    let usual = Options::default();
+    Some(match name {
+        "size" => ("Width and height in pixels", whole_number(&SIZES, usual.size)),
+        "margin" => {
+            let description = "Width of the quiet zone around the code, in modules";
+            (description, whole_number(&MARGINS, usual.margin))
+        }
+        "error_correction" => {
+            let letters = ErrorCorrection::ALL.map(ErrorCorrection::letter);
+            let usual = usual.error_correction.letter();
+            let description = "How much of the code may be lost: about 7, 15, 25 or 30 per cent; \
+                               small letters do as well";
+            (description, json!({ "type": "string", "enum": letters, "default": usual }))
+        }
+        _ => return None,
+    })
+}
+
+/// Parameters of a query without which there is no answer.
+const NEEDED: [&str; 2] = ["from version", "to version"];
+
 /// The parameters that routes have, each described once.
-fn parameter(name: &str) -> Value {
-    let (place, description, schema) = match name {
-        "slug" => ("path", "The link's slug; a '/' in it as %2F", json!({ "type": "string" })),
-        "host" => ("path", "The domain's host", json!({ "type": "string" })),
+fn parameter(full_name: &str) -> Value {
+    // Parameters of one name may differ between routes.
+    let name = full_name.split(' ').next().unwrap_or(full_name);
+    let described = |place: &str, (description, schema): (&str, Value)| {
+        json!({
+            "name": name, "in": place, "required": place == "path" || NEEDED.contains(&full_name),
+            "description": description, "schema": schema,
+        })
+    };
+    if let Some(part) = path_part(full_name) {
+        return described("path", part);
+    }
+    if let Some(option) = of_pictures(full_name) {
+        return described("query", option);
+    }
+    let (place, description, schema) = match full_name {
         "domain" => ("query", "The host of the link's domain", json!({ "type": "string" })),
         "q" => {
             let description = "Only links with this text in slug, target or title";
@@ -164,6 +238,16 @@ fn parameter(name: &str) -> Value {
             let schema = whole_number(&(1..=LARGEST_REPORT), USUAL_REPORT);
             ("query", "How many values a report has; the rest is one group, '*'", schema)
         }
+        "limit of versions" => {
+            let schema = whole_number(&(1..=MOST_VERSIONS), USUAL_VERSIONS);
+            ("query", "How many versions a page has", schema)
+        }
+        "from version" => ("query", "The number of the one version", json!({ "type": "integer" })),
+        "to version" => ("query", "The number of the other version", json!({ "type": "integer" })),
+        "dry_run" => {
+            let description = "Whether the document is only judged, and not stored";
+            ("query", description, json!({ "type": "boolean", "default": false }))
+        }
         "by" => {
             let schema =
                 json!({ "type": "string", "enum": By::ALL.map(By::name), "default": "day" });
@@ -178,22 +262,6 @@ fn parameter(name: &str) -> Value {
             let description = "The first moment that does not belong to it any more";
             ("query", description, json!({ "type": "string" }))
         }
-        "size" => {
-            let usual = Options::default().size;
-            ("query", "Width and height in pixels", whole_number(&SIZES, usual))
-        }
-        "margin" => {
-            let usual = Options::default().margin;
-            let description = "Width of the quiet zone around the code, in modules";
-            ("query", description, whole_number(&MARGINS, usual))
-        }
-        "error_correction" => {
-            let letters = ErrorCorrection::ALL.map(ErrorCorrection::letter);
-            let usual = Options::default().error_correction.letter();
-            let description = "How much of the code may be lost: about 7, 15, 25 or 30 per cent; \
-                               small letters do as well";
-            ("query", description, json!({ "type": "string", "enum": letters, "default": usual }))
-        }
         "cursor" => ("query", "The next_cursor of the page before", json!({ "type": "string" })),
         _ => {
             let description = "The same request, sent again with the same key within a day, is \
@@ -201,12 +269,7 @@ fn parameter(name: &str) -> Value {
             ("header", description, json!({ "type": "string", "minLength": 1, "maxLength": 255 }))
         }
     };
-    // Parameters of one name may differ between routes.
-    let name = name.split(' ').next().unwrap_or(name);
-    json!({
-        "name": name, "in": place, "required": place == "path", "description": description,
-        "schema": schema,
-    })
+    described(place, (description, schema))
 }
 
 /// The schema of a whole number in `range`; left out, `usual`.
@@ -233,6 +296,31 @@ const EDIT_PROBLEMS: [Kind; 6] = {
     [malformed, invalid, large, media, Kind::NotFound, Kind::InvalidQuery]
 };
 
+const CREATE_LINK: Description = making(
+    "Makes a link",
+    "NewLink",
+    &[
+        (201, "The new link; Location says where it is", Content::Schema("Link")),
+        (200, "An existing link, with 'reuse'", Content::Schema("Link")),
+    ],
+);
+const CREATE_LINKS: Description = making(
+    "Makes up to 10,000 links",
+    "LinkBatch",
+    &[(200, "A result for each link", Content::Schema("BatchResults"))],
+);
+const LIST_LINKS: Description = Description {
+    parameters: &["q", "tag", "domain", "limit", "cursor"],
+    ..one_link(
+        "Lists links, newest first",
+        &[(200, "A page of links", Content::Schema("LinkPage"))],
+    )
+};
+const EDIT_LINK: Description = Description {
+    body: Some("LinkEdit"),
+    problems: &EDIT_PROBLEMS,
+    ..one_link("Edits a link", &[(200, "The link as it now is", Content::Schema("Link"))])
+};
 const GET_CLICKS: Description = Description {
     parameters: &["slug", "domain", "by", "from", "to", "limit of values"],
     ..one_link(
@@ -250,32 +338,11 @@ const LIST_VISITS: Description = Description {
 
 fn describe(handler: Handler) -> Description {
     match handler {
-        Handler::CreateLink => making(
-            "Makes a link",
-            "NewLink",
-            &[
-                (201, "The new link; Location says where it is", Content::Schema("Link")),
-                (200, "An existing link, with 'reuse'", Content::Schema("Link")),
-            ],
-        ),
-        Handler::CreateLinks => making(
-            "Makes up to 10,000 links",
-            "LinkBatch",
-            &[(200, "A result for each link", Content::Schema("BatchResults"))],
-        ),
-        Handler::ListLinks => Description {
-            parameters: &["q", "tag", "domain", "limit", "cursor"],
-            ..one_link(
-                "Lists links, newest first",
-                &[(200, "A page of links", Content::Schema("LinkPage"))],
-            )
-        },
+        Handler::CreateLink => CREATE_LINK,
+        Handler::CreateLinks => CREATE_LINKS,
+        Handler::ListLinks => LIST_LINKS,
         Handler::GetLink => one_link("Shows a link", &[(200, "The link", Content::Schema("Link"))]),
-        Handler::EditLink => Description {
-            body: Some("LinkEdit"),
-            problems: &EDIT_PROBLEMS,
-            ..one_link("Edits a link", &[(200, "The link as it now is", Content::Schema("Link"))])
-        },
+        Handler::EditLink => EDIT_LINK,
         Handler::DeleteLink => {
             one_link("Deletes a link", &[(204, "It is deleted", Content::Nothing)])
         }
@@ -296,6 +363,14 @@ fn describe(handler: Handler) -> Description {
         }
         Handler::EditDomain => EDIT_DOMAIN,
         Handler::DeleteDomain => DELETE_DOMAIN,
+        Handler::PutCampaignVersion => PUT_CAMPAIGN_VERSION,
+        Handler::ListCampaigns => LIST_CAMPAIGNS,
+        Handler::GetCampaign => GET_CAMPAIGN,
+        Handler::ListCampaignVersions => LIST_CAMPAIGN_VERSIONS,
+        Handler::GetCampaignVersion => GET_CAMPAIGN_VERSION,
+        Handler::ActivateCampaign => ACTIVATE_CAMPAIGN,
+        Handler::RetireCampaign => RETIRE_CAMPAIGN,
+        Handler::CompareCampaignVersions => COMPARE_CAMPAIGN_VERSIONS,
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -348,6 +423,7 @@ const fn making(summary: &'static str, body: &'static str, answers: Answers) -> 
         summary,
         parameters: &["Idempotency-Key"],
         body: Some(body),
+        documents: &[],
         answers,
         problems: &CREATE_PROBLEMS,
     }
@@ -359,6 +435,7 @@ const fn one_link(summary: &'static str, answers: Answers) -> Description {
         summary,
         parameters: &["slug", "domain"],
         body: None,
+        documents: &[],
         answers,
         problems: &[Kind::NotFound, Kind::InvalidQuery],
     }
@@ -379,7 +456,7 @@ const fn one_domain(summary: &'static str, answers: Answers) -> Description {
 
 /// A route that anybody may ask, and that takes nothing.
 fn open(summary: &'static str, answers: Answers) -> Description {
-    Description { summary, parameters: &[], body: None, answers, problems: &[] }
+    Description { parameters: &[], problems: &[], ..one_link(summary, answers) }
 }
 
 /// The schemas of all types that bodies have.
@@ -397,6 +474,11 @@ fn schemas() -> Map<String, Value> {
     add::<DomainEdit>(&mut schemas);
     add::<DomainView>(&mut schemas);
     add::<DomainList>(&mut schemas);
+    add::<CampaignList>(&mut schemas);
+    add::<VersionPage>(&mut schemas);
+    add::<VersionView>(&mut schemas);
+    add::<CheckedView>(&mut schemas);
+    add::<DiffView>(&mut schemas);
     add::<ProblemBody>(&mut schemas);
     add::<Readiness>(&mut schemas);
     schemas
@@ -432,6 +514,7 @@ fn add<T: ToSchema>(schemas: &mut Schemas) {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::routes::PATH_PARTS;
     use super::*;
 
     fn part<'a>(document: &'a Value, pointer: &str) -> &'a Value {
@@ -469,8 +552,11 @@ mod tests {
     fn every_parameter_of_a_path_is_described() {
         for route in &ROUTES {
             let parameters = describe(route.handler).parameters;
-            assert_eq!(route.path.contains("{slug}"), parameters.contains(&"slug"));
-            assert_eq!(route.path.contains("{host}"), parameters.contains(&"host"));
+            for part in PATH_PARTS {
+                let is_there = route.path.contains(&format!("{{{part}}}"));
+                assert_eq!(is_there, parameters.contains(&part), "{part} in {}", route.path);
+                assert_eq!(parameter(part)["in"], "path", "{part}");
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The one table of what the API has.
 
 use hyper::Method;
-use matchit::Router;
+use matchit::{Params, Router};
 use percent_encoding::percent_decode_str;
 
 use crate::http::auth::Scope;
@@ -53,6 +53,22 @@ pub enum Handler {
     EditDomain,
     /// Deletes a domain.
     DeleteDomain,
+    /// Stores a version of a campaign.
+    PutCampaignVersion,
+    /// Lists campaigns.
+    ListCampaigns,
+    /// Shows a campaign.
+    GetCampaign,
+    /// Lists the versions of a campaign.
+    ListCampaignVersions,
+    /// Shows a version of a campaign.
+    GetCampaignVersion,
+    /// Makes a version of a campaign the active one.
+    ActivateCampaign,
+    /// Ends the active version of a campaign.
+    RetireCampaign,
+    /// Compares two versions of a campaign.
+    CompareCampaignVersions,
     /// Describes the API.
     OpenApi,
     /// Shows the figures.
@@ -65,9 +81,14 @@ pub enum Handler {
 
 const LINKS: Option<Scope> = Some(Scope::Links);
 const ADMIN: Option<Scope> = Some(Scope::Admin);
+const CAMPAIGNS: Option<Scope> = Some(Scope::Campaigns);
+
+/// The parts of paths that differ from one request to the next.
+pub(super) const PATH_PARTS: [&str; 7] =
+    ["slug", "host", "campaign", "version", "user", "code", "key"];
 
 /// The table.
-pub static ROUTES: [Route; 19] = [
+pub static ROUTES: [Route; 27] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -83,6 +104,39 @@ pub static ROUTES: [Route; 19] = [
     route(Method::GET, "/v1/domains/{host}", LINKS, Handler::GetDomain),
     route(Method::PATCH, "/v1/domains/{host}", ADMIN, Handler::EditDomain),
     route(Method::DELETE, "/v1/domains/{host}", ADMIN, Handler::DeleteDomain),
+    route(Method::GET, "/v1/campaigns", CAMPAIGNS, Handler::ListCampaigns),
+    route(Method::GET, "/v1/campaigns/{campaign}", CAMPAIGNS, Handler::GetCampaign),
+    route(
+        Method::POST,
+        "/v1/campaigns/{campaign}/versions",
+        CAMPAIGNS,
+        Handler::PutCampaignVersion,
+    ),
+    route(
+        Method::GET,
+        "/v1/campaigns/{campaign}/versions",
+        CAMPAIGNS,
+        Handler::ListCampaignVersions,
+    ),
+    route(
+        Method::GET,
+        "/v1/campaigns/{campaign}/versions/{version}",
+        CAMPAIGNS,
+        Handler::GetCampaignVersion,
+    ),
+    route(
+        Method::POST,
+        "/v1/campaigns/{campaign}/versions/{version}/activate",
+        CAMPAIGNS,
+        Handler::ActivateCampaign,
+    ),
+    route(Method::POST, "/v1/campaigns/{campaign}/retire", CAMPAIGNS, Handler::RetireCampaign),
+    route(
+        Method::GET,
+        "/v1/campaigns/{campaign}/diff",
+        CAMPAIGNS,
+        Handler::CompareCampaignVersions,
+    ),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),
     route(Method::GET, "/metrics", None, Handler::Metrics),
     route(Method::GET, "/healthz", None, Handler::Health),
@@ -107,10 +161,24 @@ pub(super) struct Routes(Vec<(Method, Router<&'static Route>)>);
 pub(super) struct Found {
     /// Its row of the table.
     pub(super) route: &'static Route,
-    /// What stands for `{slug}`, decoded.
-    pub(super) slug: Option<String>,
-    /// What stands for `{host}`, decoded.
-    pub(super) host: Option<String>,
+    /// What stands for the parts of its path.
+    pub(super) path: PathParts,
+}
+
+/// What stands for the parts of a path that differ, by their names, decoded.
+#[derive(Debug, Default)]
+pub(super) struct PathParts(Vec<(&'static str, String)>);
+
+impl PathParts {
+    fn of(params: &Params<'_, '_>) -> Result<Self, Problem> {
+        let given = PATH_PARTS.into_iter().filter_map(|name| Some((name, params.get(name)?)));
+        given.map(|(name, text)| Ok((name, decode(text)?))).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// What stands for `{name}`; nothing, if the path has no such part.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text)
+    }
 }
 
 impl Routes {
@@ -134,8 +202,8 @@ impl Routes {
         for (method, router) in &self.0 {
             let Ok(found) = router.at(path) else { continue };
             if method == wanted {
-                let part = |name| found.params.get(name).map(decode).transpose();
-                return Ok(Found { route: found.value, slug: part("slug")?, host: part("host")? });
+                let path = PathParts::of(&found.params)?;
+                return Ok(Found { route: found.value, path });
             }
             allowed.push(method.as_str());
             if *method == Method::GET {
@@ -162,8 +230,10 @@ fn decode(segment: &str) -> Result<String, Problem> {
 mod tests {
     use super::*;
 
-    fn find(method: &Method, path: &str) -> Result<(Handler, Option<String>), (Kind, String)> {
-        Routes::new().find(method, path).map(|found| (found.route.handler, found.slug)).map_err(
+    type Parts = Vec<(&'static str, String)>;
+
+    fn find(method: &Method, path: &str) -> Result<(Handler, Parts), (Kind, String)> {
+        Routes::new().find(method, path).map(|found| (found.route.handler, found.path.0)).map_err(
             |problem| {
                 let allow = problem.clone().into_response();
                 let allow = allow.headers().get("allow").and_then(|value| value.to_str().ok());
@@ -173,11 +243,21 @@ mod tests {
     }
 
     #[test]
+    fn every_part_of_a_path_has_a_name_that_is_known() {
+        for route in &ROUTES {
+            for part in route.path.split('{').skip(1) {
+                let name = part.split('}').next().expect("an end");
+                assert!(PATH_PARTS.contains(&name), "{}: {name}", route.path);
+            }
+        }
+    }
+
+    #[test]
     fn paths_lead_to_handlers() {
-        let slug = |slug: &str| Some(slug.to_owned());
-        assert_eq!(find(&Method::POST, "/v1/links"), Ok((Handler::CreateLink, None)));
-        assert_eq!(find(&Method::HEAD, "/healthz"), Ok((Handler::Health, None)));
-        assert_eq!(find(&Method::POST, "/v1/links/batch"), Ok((Handler::CreateLinks, None)));
+        let slug = |slug: &str| vec![("slug", slug.to_owned())];
+        assert_eq!(find(&Method::POST, "/v1/links"), Ok((Handler::CreateLink, vec![])));
+        assert_eq!(find(&Method::HEAD, "/healthz"), Ok((Handler::Health, vec![])));
+        assert_eq!(find(&Method::POST, "/v1/links/batch"), Ok((Handler::CreateLinks, vec![])));
         assert_eq!(find(&Method::GET, "/v1/links/batch"), Ok((Handler::GetLink, slug("batch"))));
         assert_eq!(find(&Method::GET, "/v1/links/a%2Fb"), Ok((Handler::GetLink, slug("a/b"))));
         assert_eq!(find(&Method::GET, "/v1/links/qr.svg"), Ok((Handler::GetLink, slug("qr.svg"))));
@@ -185,6 +265,9 @@ mod tests {
         assert_eq!(find(&Method::GET, path), Ok((Handler::GetQrSvg, slug("a/b"))));
         let path = "/v1/links/qr.png/qr.png";
         assert_eq!(find(&Method::GET, path), Ok((Handler::GetQrPng, slug("qr.png"))));
+        let path = "/v1/campaigns/spring/versions/3/activate";
+        let parts = vec![("campaign", "spring".to_owned()), ("version", "3".to_owned())];
+        assert_eq!(find(&Method::POST, path), Ok((Handler::ActivateCampaign, parts)));
     }
 
     #[test]

@@ -81,6 +81,7 @@ fn route_of(path: &str) -> &'static str {
         "/healthz" | "/readyz" => "health",
         _ if path.starts_with("/v1/links") => "links",
         _ if path.starts_with("/v1/domains") => "domains",
+        _ if path.starts_with("/v1/campaigns") => "campaigns",
         _ => "other",
     }
 }

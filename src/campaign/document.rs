@@ -10,10 +10,18 @@ use super::words::Words;
 use super::{Campaign, rules};
 use crate::link::fault::{Fault, Reason};
 
+mod message;
 mod place;
+mod single;
+
+use message::Message;
+use single::Single;
 
 /// The largest document, in bytes.
 pub const LARGEST: usize = 262_144;
+
+/// The most faults that are told at once: with each the next look is a new one.
+const MOST_FAULTS: usize = 50;
 
 /// How a document is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +58,21 @@ pub fn parse(text: &str, format: Format) -> Result<Campaign, Vec<Fault>> {
     if faults.is_empty() {
         return Ok(campaign);
     }
-    for fault in &mut faults {
-        fault.line = place::line_of(text, format, &fault.pointer);
+    if faults.len() > MOST_FAULTS {
+        let detail = format!("has {} faults; these are the first {MOST_FAULTS}", faults.len());
+        faults.truncate(MOST_FAULTS);
+        faults.push(Fault::new("", Reason::TooMany, detail));
     }
+    add_lines(text, format, &mut faults);
     Err(faults)
+}
+
+/// Tells faults of fields on which lines of the document the fields stand.
+pub fn add_lines(text: &str, format: Format, faults: &mut [Fault]) {
+    let places = place::Places::new(text, format);
+    for fault in faults {
+        fault.line = places.line_of(&fault.pointer);
+    }
 }
 
 /// Reads the words of a language, in TOML.
@@ -64,39 +83,47 @@ pub(super) fn words(text: &str) -> Result<Words, Fault> {
 fn read<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, Fault> {
     match format {
         Format::Json => {
-            let mut deserializer = serde_json::Deserializer::from_str(text);
-            let value = serde_path_to_error::deserialize(&mut deserializer);
-            let value = value.map_err(|error| {
-                let inner = error.inner();
-                let mut fault = refusal(error.path(), &inner.to_string());
-                if inner.classify() != Category::Data {
-                    fault = Fault::new("", Reason::WrongType, format!("is not JSON: {inner}"));
-                }
-                fault.line = Some(inner.line());
-                fault
-            })?;
-            deserializer.end().map_err(|error| {
-                let detail = format!("is not one JSON object: {error}");
-                let line = Some(error.line());
-                Fault { line, ..Fault::new("", Reason::WrongType, detail) }
-            })?;
-            Ok(value)
+            read_json::<Single>(text)?;
+            read_json(text)
         }
         Format::Toml => {
             let table: toml::Table = toml::from_str(text).map_err(|error| {
                 let line = error.span().map(|span| place::line_at(text, span.start));
-                let detail = format!("is not TOML: {}", error.message());
-                Fault { line, ..Fault::new("", Reason::WrongType, detail) }
+                let message = error.message();
+                let message = if message.is_empty() { "something is missing" } else { message };
+                let detail = format!("is not TOML here: {message}");
+                Fault { line, ..Fault::new("", Reason::Malformed, detail) }
             })?;
             // As JSON has no moments, they are texts from here on, in both formats.
             let value = without_moments(toml::Value::Table(table));
             serde_path_to_error::deserialize(value).map_err(|error| {
                 let mut fault = refusal(error.path(), error.inner().message());
-                fault.line = place::line_of(text, format, &fault.pointer);
+                fault.line = place::Places::new(text, format).line_of(&fault.pointer);
                 fault
             })
         }
     }
+}
+
+fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
+    let malformed = |error: &serde_json::Error| {
+        let said = error.to_string();
+        let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
+        let detail = format!("is not JSON here: {said}");
+        let line = Some(error.line());
+        Fault { line, ..Fault::new("", Reason::Malformed, detail) }
+    };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let inner = error.inner();
+        if inner.classify() != Category::Data {
+            return malformed(inner);
+        }
+        let line = Some(inner.line());
+        Fault { line, ..refusal(error.path(), &inner.to_string()) }
+    })?;
+    deserializer.end().map_err(|error| malformed(&error))?;
+    Ok(value)
 }
 
 fn without_moments(value: toml::Value) -> toml::Value {
@@ -114,15 +141,7 @@ fn without_moments(value: toml::Value) -> toml::Value {
 
 /// What a field at fault is refused with.
 fn refusal(path: &serde_path_to_error::Path, message: &str) -> Fault {
-    let message = message.trim_end();
-    let message = message.split(" at line ").next().unwrap_or(message);
-    let missing = message.strip_prefix("missing field ");
-    let doubled = message.strip_prefix("duplicate field ");
-    let reason = match missing {
-        Some(_) => Reason::Required,
-        None if message.starts_with("unknown field ") => Reason::UnknownField,
-        None => Reason::WrongType,
-    };
+    let Message { reason, field, detail } = message::read(message);
     let mut pointer = String::new();
     for segment in path {
         match segment {
@@ -132,16 +151,22 @@ fn refusal(path: &serde_path_to_error::Path, message: &str) -> Fault {
             }
             Segment::Map { key } => {
                 pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                pointer.push_str(&escaped(key));
             }
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }
-    if let Some(field) = missing.or(doubled) {
+    if let Some(field) = field {
         pointer.push('/');
-        pointer.push_str(field.trim_matches('`'));
+        pointer.push_str(&escaped(&field));
     }
-    Fault::new(pointer, reason, message.chars().take(300).collect::<String>())
+    Fault::new(pointer, reason, detail)
+}
+
+/// A field's name, as it stands in a pointer. Names may be as long as a document.
+fn escaped(name: &str) -> String {
+    let name: String = name.chars().take(100).collect();
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The document as one value, for whoever compares two: `None` if it is none.

@@ -28,10 +28,22 @@ impl Moment {
         self.offset.to_datetime(before).date()
     }
 
+    /// The day of this moment, where it was written.
+    pub fn day(self) -> Date {
+        self.offset.to_datetime(self.at).date()
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let pieces = Pieces::parse(text).ok()?;
         let offset = pieces.to_numeric_offset()?;
         Some(Self { at: text.parse().ok()?, offset })
+    }
+}
+
+impl fmt::Display for Moment {
+    /// With the offset in which it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.at.display_with_offset(self.offset).fmt(f)
     }
 }
 
@@ -143,14 +155,15 @@ mod tests {
 
     #[test]
     fn midnight_ends_the_day_before_where_it_was_written() {
-        for (text, day) in [
-            ("2027-01-01T00:00:00+07:00", "2026-12-31"),
-            ("2027-01-01T00:00:00Z", "2026-12-31"),
-            ("2027-01-01T12:00:00-03:00", "2027-01-01"),
-            ("2026-12-31T23:59:59+07:00", "2026-12-31"),
+        for (text, last_day, day) in [
+            ("2027-01-01T00:00:00+07:00", "2026-12-31", "2027-01-01"),
+            ("2027-01-01T00:00:00Z", "2026-12-31", "2027-01-01"),
+            ("2027-01-01T12:00:00-03:00", "2027-01-01", "2027-01-01"),
+            ("2026-12-31T23:59:59+07:00", "2026-12-31", "2026-12-31"),
         ] {
             let moment = Moment::parse(text).expect("a moment");
-            assert_eq!(moment.last_day().to_string(), day, "{text}");
+            assert_eq!(moment.last_day().to_string(), last_day, "{text}");
+            assert_eq!(moment.day().to_string(), day, "{text}");
         }
         for text in ["2027-01-01", "2027-01-01T00:00:00", "tomorrow", ""] {
             assert_eq!(Moment::parse(text), None, "{text}");

@@ -38,6 +38,7 @@ impl Default for Limits {
             keep_alive: Duration::from_mins(1),
             connection_age: Duration::from_mins(5),
             connections_per_client: 256,
+            misses_per_client: 200,
             connections: 16_384,
         }
     }

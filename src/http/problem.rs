@@ -26,7 +26,7 @@ pub enum Kind {
     InvalidHeader,
     /// The body is too large.
     BodyTooLarge,
-    /// The body says that it is something else than JSON.
+    /// The body says that it is something else than what is wanted.
     UnsupportedMediaType,
     /// No key, or none that holds.
     Unauthorized,
@@ -42,6 +42,10 @@ pub enum Kind {
     DomainExists,
     /// The domain has links, or is the default domain: it cannot be deleted.
     DomainInUse,
+    /// The stored version of a campaign breaks rules; each fault is named.
+    CampaignNotValid,
+    /// No version of the campaign is active.
+    CampaignNotActive,
     /// The same request is being carried out right now.
     RequestInFlight,
     /// The idempotency key was used for another request.
@@ -54,7 +58,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedBody,
         Self::InvalidBody,
         Self::InvalidQuery,
@@ -68,6 +72,8 @@ impl Kind {
         Self::SlugTaken,
         Self::DomainExists,
         Self::DomainInUse,
+        Self::CampaignNotValid,
+        Self::CampaignNotActive,
         Self::RequestInFlight,
         Self::IdempotencyKeyReused,
         Self::Unavailable,
@@ -93,7 +99,7 @@ impl Kind {
             Self::UnsupportedMediaType => (
                 "unsupported-media-type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "The body must be JSON",
+                "The body must be of another type",
             ),
             Self::Unauthorized => {
                 ("unauthorized", StatusCode::UNAUTHORIZED, "An API key is needed")
@@ -114,6 +120,16 @@ impl Kind {
             Self::DomainInUse => {
                 ("domain-in-use", StatusCode::CONFLICT, "The domain cannot be deleted")
             }
+            Self::CampaignNotValid => (
+                "campaign-not-valid",
+                StatusCode::CONFLICT,
+                "The version of the campaign breaks rules",
+            ),
+            Self::CampaignNotActive => (
+                "campaign-not-active",
+                StatusCode::CONFLICT,
+                "No version of the campaign is active",
+            ),
             Self::RequestInFlight => (
                 "request-in-flight",
                 StatusCode::CONFLICT,
@@ -181,6 +197,11 @@ impl Problem {
     /// A body with faults in its fields.
     pub fn invalid_body(faults: Vec<Fault>) -> Self {
         Self { faults, ..Self::new(Kind::InvalidBody, "") }
+    }
+
+    /// A stored document with faults in its fields.
+    pub fn campaign_not_valid(faults: Vec<Fault>) -> Self {
+        Self { faults, ..Self::new(Kind::CampaignNotValid, "") }
     }
 
     /// A method that does not work here; `allow` lists those that do.
@@ -261,6 +282,8 @@ impl Problem {
             | Kind::SlugTaken
             | Kind::DomainExists
             | Kind::DomainInUse
+            | Kind::CampaignNotValid
+            | Kind::CampaignNotActive
             | Kind::IdempotencyKeyReused
             | Kind::Internal => {}
         }

@@ -22,6 +22,8 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
+    /// A document that cannot be read at all: from this line on it is neither TOML nor JSON.
+    Malformed,
     /// No such field.
     UnknownField,
     /// Another JSON type is wanted here, or the same field stands twice.

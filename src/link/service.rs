@@ -282,7 +282,7 @@ impl LinkService {
 }
 
 /// The rules of the settings `[links]` and `edge.public_url`.
-pub fn rules(config: &Config) -> Rules {
+pub(crate) fn rules(config: &Config) -> Rules {
     let (links, public_url) = (&config.links, &config.edge.public_url);
     let (allowed, blocked) = (&links.allowed_hosts, &links.blocked_hosts);
     let targets = TargetRules::new(&links.schemes, allowed, blocked, public_url);

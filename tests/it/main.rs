@@ -16,6 +16,7 @@ mod command_line;
 mod command_line_rules;
 mod dev;
 mod dictionary;
+mod doctor;
 mod domains;
 mod edge;
 mod limited;

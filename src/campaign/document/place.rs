@@ -14,21 +14,40 @@ pub(super) fn line_at(text: &str, offset: usize) -> usize {
     before.split(|byte| *byte == b'\n').count()
 }
 
-/// The line of the field that a JSON pointer names, or of the last part of it that is there.
-pub(super) fn line_of(text: &str, format: Format, pointer: &str) -> Option<usize> {
-    let path: Vec<String> =
-        pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
-    match format {
-        Format::Toml => line_in_toml(text, &path),
-        Format::Json => line_in_json(text, &path),
+/// A document, ready to be asked where its fields stand.
+pub(super) enum Places<'a> {
+    Toml { text: &'a str, root: Option<DeValue<'a>> },
+    Json(&'a str),
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(text: &'a str, format: Format) -> Self {
+        match format {
+            Format::Toml => {
+                let root = DeTable::parse(text).ok();
+                Self::Toml { text, root: root.map(|table| DeValue::Table(table.into_inner())) }
+            }
+            Format::Json => Self::Json(text),
+        }
+    }
+
+    /// The line of the field that a JSON pointer names, or of the last part of it that is there.
+    pub(super) fn line_of(&self, pointer: &str) -> Option<usize> {
+        let parts = pointer.split('/').skip(1);
+        let path: Vec<String> =
+            parts.map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
+        match self {
+            Self::Toml { text, root } => {
+                offset_in_toml(root.as_ref()?, &path).map(|offset| line_at(text, offset))
+            }
+            Self::Json(text) => line_in_json(text, &path),
+        }
     }
 }
 
-fn line_in_toml(text: &str, path: &[String]) -> Option<usize> {
-    let table = DeTable::parse(text).ok()?;
+fn offset_in_toml(root: &DeValue<'_>, path: &[String]) -> Option<usize> {
     let mut offset = None;
-    let root = DeValue::Table(table.into_inner());
-    let mut here = &root;
+    let mut here = root;
     for part in path {
         let next = match here {
             DeValue::Table(table) => {
@@ -53,7 +72,7 @@ fn line_in_toml(text: &str, path: &[String]) -> Option<usize> {
         };
         here = next.get_ref();
     }
-    offset.map(|offset| line_at(text, offset))
+    offset
 }
 
 /// Goes down the path and fails where it ends: the error knows the line.

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use serde_json::Value;
+use tokio::sync::watch;
 use waypost::api::Api;
 use waypost::api::operations::{Check, Operations, Readiness, ReadinessStatus};
+use waypost::campaign::live::Campaigns;
 use waypost::clock::{Clock, UnixMillis};
 use waypost::config::Config;
 use waypost::http::auth::ApiKey;
@@ -68,7 +70,10 @@ impl TestApi {
         let announcer = Announcer::new(store.clone(), None, None);
         let clock = Clock::by_hand(NOW);
         let links = Arc::new(LinkService::new(store.clone(), announcer, &config, clock));
-        let api = Arc::new(Api::new(store.clone(), links, Arc::new(NoOperations), &config));
+        let campaigns = Campaigns::read(&store, &Campaigns::default()).await.expect("campaigns");
+        let (_, campaigns) = watch::channel(Arc::new(campaigns));
+        let operations = Arc::new(NoOperations);
+        let api = Arc::new(Api::new(store.clone(), links, campaigns, operations, &config));
         let mut test = Self { database, store, key: String::new(), api };
         test.key = test.add_key("tester", &["links"]).await;
         test

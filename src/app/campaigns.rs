@@ -1,0 +1,39 @@
+//! Keeps the process's table of campaigns current.
+//!
+//! PostgreSQL is the only place that campaigns are read from. What brings documents from elsewhere, such
+//! as a watcher of `ZooKeeper`, is a loop beside this one: it puts and activates versions by
+//! `campaign::service`, and this loop finds them in every process, as it finds those of the API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::Parts;
+use crate::campaign::live::Campaigns;
+use crate::store::Error;
+
+/// How often the table is compared with the database, in milliseconds: twice a second or more often, so
+/// that a change is everywhere within a second. Processes that were started together do not stay in step.
+const EVERY: std::ops::RangeInclusive<u64> = 350..=450;
+
+/// Reads the campaigns again whenever one changed. While nobody can say, the table stays as it is.
+pub(super) async fn follow(parts: Arc<Parts>, campaigns: watch::Sender<Arc<Campaigns>>) {
+    loop {
+        sleep(Duration::from_millis(rand::random_range(EVERY))).await;
+        if let Err(error) = read_again(&parts, &campaigns).await {
+            tracing::debug!(%error, "campaigns stay as they were");
+        }
+    }
+}
+
+async fn read_again(parts: &Parts, campaigns: &watch::Sender<Arc<Campaigns>>) -> Result<(), Error> {
+    let before = Arc::clone(&campaigns.borrow());
+    if before.are_old(&parts.store).await? {
+        let now = Campaigns::read(&parts.store, &before).await?;
+        parts.metrics.campaigns_unreadable.set(now.unreadable());
+        campaigns.send_replace(Arc::new(now));
+    }
+    Ok(())
+}

@@ -1,0 +1,309 @@
+//! Versions of campaigns: judged, stored, activated, retired, each in one transaction.
+//!
+//! This is the only door. The API and the command line come through it, and so must anything else that
+//! brings documents from somewhere, such as a watcher of `ZooKeeper`: it calls [`CampaignService::put`]
+//! with what it found and [`CampaignService::activate`] with the version that it got. Both may be
+//! repeated at will, and the running processes hear of it in the same way whoever did it.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::changes::{self, Change};
+use super::document::{self, Format};
+use super::{Campaign, CampaignId, State, Version};
+use crate::config::Config;
+use crate::link::fault::{Fault, Reason};
+use crate::link::rules::Rules;
+use crate::link::service;
+use crate::store::campaigns::{self, NewVersion, StoredVersion, VersionRecord};
+use crate::store::{self, Connection, Store, Transaction, audit, domains};
+
+/// Why something was not done with a campaign.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The document breaks rules.
+    #[error("the document is not good")]
+    Invalid(Vec<Fault>),
+    /// A stored document breaks the rules of this program, which may be newer than the one that took it.
+    #[error("version {version} of '{campaign}' breaks rules; put a better one, and use that")]
+    StoredInvalid {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// Which version.
+        version: Version,
+        /// What is wrong with its document.
+        faults: Vec<Fault>,
+    },
+    /// There is no such campaign.
+    #[error("there is no campaign '{0}'")]
+    NotFound(CampaignId),
+    /// The campaign has no such version.
+    #[error("the campaign '{0}' has no version {1}")]
+    NoVersion(CampaignId, Version),
+    /// There is nothing that could be retired.
+    #[error("no version of the campaign '{0}' is active")]
+    NotActive(CampaignId),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A document that may become a version of a campaign.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    /// Which campaign.
+    pub campaign: &'a CampaignId,
+    /// The document.
+    pub text: &'a str,
+    /// How it is written.
+    pub format: Format,
+}
+
+/// What a draft was found to be.
+#[derive(Debug)]
+pub struct Checked {
+    /// What it says.
+    pub campaign: Campaign,
+    /// The version that has the same content already.
+    pub same: Option<Version>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct CampaignService {
+    store: Store,
+    rules: Rules,
+}
+
+impl CampaignService {
+    /// A service under the setting `edge.public_url`.
+    pub fn new(store: Store, config: &Config) -> Self {
+        Self { store, rules: service::rules(config) }
+    }
+
+    /// Judges a document as [`Self::put`] would, and stores nothing.
+    pub async fn check(&self, draft: Draft<'_>) -> Result<Checked, Error> {
+        let campaign = document::parse(draft.text, draft.format).map_err(Error::Invalid)?;
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        self.judge(&transaction, draft, &campaign).await?;
+        let same = campaigns::find_same(&transaction, draft.campaign, &hash(draft.text)).await?;
+        Ok(Checked { campaign, same })
+    }
+
+    /// Stores a document as a new version, which is a draft: nothing happens under it. Answers the
+    /// version, and whether it is new: one with the same content is there once.
+    pub async fn put(&self, actor: &str, draft: Draft<'_>) -> Result<(StoredVersion, bool), Error> {
+        let campaign = document::parse(draft.text, draft.format).map_err(Error::Invalid)?;
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        campaigns::make(&transaction, draft.campaign, actor).await?;
+        campaigns::lock(&transaction, draft.campaign).await?;
+        let hash = hash(draft.text);
+        if let Some(same) = campaigns::find_same(&transaction, draft.campaign, &hash).await? {
+            return Ok((find(&transaction, draft.campaign, same).await?, false));
+        }
+        self.judge(&transaction, draft, &campaign).await?;
+        let Draft { campaign: id, text, format } = draft;
+        let new = NewVersion { campaign: id, format, document: text, hash, actor };
+        let version = campaigns::add(&transaction, &new).await?;
+        let detail = json!({ "version": version, "format": format.name() });
+        record(&transaction, (actor, "campaign.put"), id, detail).await?;
+        let added = find(&transaction, id, version).await?;
+        transaction.commit().await.map_err(store::Error::from)?;
+        Ok((added, true))
+    }
+
+    /// Makes a version the active one, whatever it was before: going back is activating an older one.
+    /// Its document is judged again. Activating the active one changes nothing.
+    pub async fn activate(
+        &self,
+        actor: &str,
+        id: &CampaignId,
+        version: Version,
+    ) -> Result<StoredVersion, Error> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        lock(&transaction, id).await?;
+        let stored = find(&transaction, id, version).await?;
+        self.judge_again(&transaction, &stored).await?;
+        if stored.record.state == State::Active {
+            return Ok(stored);
+        }
+        let before = campaigns::activate(&transaction, id, version).await?;
+        let detail = json!({ "version": version, "before": before });
+        record(&transaction, (actor, "campaign.activate"), id, detail).await?;
+        let activated = find(&transaction, id, version).await?;
+        transaction.commit().await.map_err(store::Error::from)?;
+        Ok(activated)
+    }
+
+    /// Ends the active version: nothing is bound under the campaign any more. What was bound stays.
+    pub async fn retire(&self, actor: &str, id: &CampaignId) -> Result<StoredVersion, Error> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        lock(&transaction, id).await?;
+        let version = campaigns::retire(&transaction, id).await?;
+        let version = version.ok_or_else(|| Error::NotActive(id.clone()))?;
+        record(&transaction, (actor, "campaign.retire"), id, json!({ "version": version })).await?;
+        let retired = find(&transaction, id, version).await?;
+        transaction.commit().await.map_err(store::Error::from)?;
+        Ok(retired)
+    }
+
+    /// Of each campaign the version that counts: the active one, or else the one that was retired last,
+    /// or else the latest draft. By name.
+    pub async fn list(&self) -> Result<Vec<StoredVersion>, Error> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        Ok(campaigns::current(&transaction, None).await?)
+    }
+
+    /// The version of a campaign that counts.
+    pub async fn current(&self, id: &CampaignId) -> Result<StoredVersion, Error> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        let found = campaigns::current(&transaction, Some(id)).await?.pop();
+        found.ok_or_else(|| Error::NotFound(id.clone()))
+    }
+
+    /// Up to `most` versions of a campaign, the latest first, from the one before `before` on.
+    pub async fn versions(
+        &self,
+        id: &CampaignId,
+        before: Option<Version>,
+        most: u16,
+    ) -> Result<Vec<VersionRecord>, Error> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        if !campaigns::exists(&transaction, id).await? {
+            return Err(Error::NotFound(id.clone()));
+        }
+        Ok(campaigns::versions(&transaction, id, before, most).await?)
+    }
+
+    /// A version of a campaign.
+    pub async fn get(&self, id: &CampaignId, version: Version) -> Result<StoredVersion, Error> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        find(&transaction, id, version).await
+    }
+
+    /// Every field in which two versions of a campaign differ.
+    pub async fn diff(
+        &self,
+        id: &CampaignId,
+        from: Version,
+        to: Version,
+    ) -> Result<Vec<Change>, Error> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        let from = value(&find(&transaction, id, from).await?)?;
+        let to = value(&find(&transaction, id, to).await?)?;
+        Ok(changes::between(&from, &to))
+    }
+
+    async fn connection(&self) -> Result<Connection, Error> {
+        Ok(self.store.connection().await?)
+    }
+
+    /// What is wrong with a campaign here and now: beyond its document, it depends on the domains, which
+    /// do not change before the transaction ends, and on what the campaign was before.
+    async fn judge(
+        &self,
+        transaction: &Transaction<'_>,
+        draft: Draft<'_>,
+        campaign: &Campaign,
+    ) -> Result<(), Error> {
+        let mut faults = Vec::new();
+        let known = domains::all(transaction).await?;
+        if let Some(host) = &campaign.domain
+            && self.rules.find_domain(Some(host), &known).is_none()
+        {
+            let detail = "is no domain of this service; add it first with 'waypost domain add', or \
+                          leave it out for the default domain";
+            faults.push(Fault::new("/domain", Reason::UnknownDomain, detail));
+        }
+        let before = campaigns::activated(transaction, draft.campaign, 1).await?.pop();
+        let before = before.and_then(|it| document::value(&it.document, it.record.format));
+        let before = before.as_ref().and_then(|value| value.get("currency")?.as_str());
+        if let Some(before) = before
+            && before != campaign.currency.code()
+        {
+            let detail = format!(
+                "was {before} when the campaign was active, and amounts are owed in it; start another \
+                 campaign for another currency"
+            );
+            faults.push(Fault::new("/currency", Reason::CannotBeChanged, detail));
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        document::add_lines(draft.text, draft.format, &mut faults);
+        Err(Error::Invalid(faults))
+    }
+
+    async fn judge_again(
+        &self,
+        transaction: &Transaction<'_>,
+        stored: &StoredVersion,
+    ) -> Result<(), Error> {
+        let StoredVersion { record, document } = stored;
+        let draft = Draft { campaign: &record.campaign, text: document, format: record.format };
+        let judged = match document::parse(document, record.format) {
+            Ok(campaign) => self.judge(transaction, draft, &campaign).await,
+            Err(faults) => Err(Error::Invalid(faults)),
+        };
+        judged.map_err(|error| match error {
+            Error::Invalid(faults) => stored_invalid(record, faults),
+            other @ (Error::StoredInvalid { .. }
+            | Error::NotFound(_)
+            | Error::NoVersion(..)
+            | Error::NotActive(_)
+            | Error::Store(_)) => other,
+        })
+    }
+}
+
+fn stored_invalid(record: &VersionRecord, faults: Vec<Fault>) -> Error {
+    let (campaign, version) = (record.campaign.clone(), record.version);
+    Error::StoredInvalid { campaign, version, faults }
+}
+
+fn value(stored: &StoredVersion) -> Result<Value, Error> {
+    document::value(&stored.document, stored.record.format).ok_or_else(|| {
+        let fault = Fault::new("", Reason::Malformed, "cannot be read any more");
+        stored_invalid(&stored.record, vec![fault])
+    })
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+async fn lock(transaction: &Transaction<'_>, id: &CampaignId) -> Result<(), Error> {
+    if campaigns::lock(transaction, id).await? { Ok(()) } else { Err(Error::NotFound(id.clone())) }
+}
+
+async fn find(
+    transaction: &Transaction<'_>,
+    id: &CampaignId,
+    version: Version,
+) -> Result<StoredVersion, Error> {
+    if let Some(stored) = campaigns::get(transaction, id, version).await? {
+        return Ok(stored);
+    }
+    let exists = campaigns::exists(transaction, id).await?;
+    let id = id.clone();
+    Err(if exists { Error::NoVersion(id, version) } else { Error::NotFound(id) })
+}
+
+async fn record(
+    transaction: &Transaction<'_>,
+    (actor, action): (&str, &'static str),
+    campaign: &CampaignId,
+    detail: Value,
+) -> Result<(), Error> {
+    let subject = &format!("campaign:{campaign}");
+    Ok(audit::record(transaction, &audit::Entry { actor, action, subject, detail }).await?)
+}
