@@ -1,16 +1,17 @@
 //! Referrals: who shares which code, who came by it, and who is bound to whom.
 //!
-//! [`names`] is what is shown of an inviter's name, and [`landing`] what the tiers keep of a code.
-//! [`token`] is what travels from a landing page through the store, signed by [`keys`] that rotate.
-//! [`requests`] are what apps and backends send; [`screening`] is what stands between a code and its
-//! binding, and [`attempts`] stops whoever guesses codes.
+//! [`codes`] gives codes to users. [`names`] is what is shown of an inviter's name, and [`landing`] what
+//! the tiers keep of a code. [`token`] is what travels from a landing page through the store, signed by
+//! [`keys`] that rotate. [`requests`] are what apps and backends send; [`screening`] is what stands
+//! between a code and its binding, and [`attempts`] stops whoever guesses codes.
 //!
-//! With I/O: [`claims`] hand tokens back, [`bindings`] bind, asking for [`eligibility`], [`triggers`] are
-//! what users reached, and [`users`] has the page of one.
+//! [`claims`] hand tokens back, [`bindings`] bind, asking for [`eligibility`], [`triggers`] are what users
+//! reached, and [`users`] has the page of one.
 
 pub mod attempts;
 pub mod bindings;
 pub mod claims;
+pub mod codes;
 pub mod eligibility;
 pub mod keys;
 pub mod landing;
