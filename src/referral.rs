@@ -6,7 +6,7 @@
 //! between a code and its binding, and [`attempts`] stops whoever guesses codes.
 //!
 //! [`claims`] hand tokens back, [`bindings`] bind, asking for [`eligibility`], [`triggers`] are what users
-//! reached, and [`users`] has the page of one.
+//! reached, and [`users`] has the page of one. [`services`] puts them together.
 
 pub mod attempts;
 pub mod bindings;
@@ -18,6 +18,7 @@ pub mod landing;
 pub mod names;
 pub mod requests;
 pub mod screening;
+pub mod services;
 pub mod token;
 pub mod triggers;
 pub mod users;

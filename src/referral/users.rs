@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::requests::judge_user;
-use crate::campaign::live::{Campaigns, Current};
+use crate::campaign::live::Campaigns;
 use crate::link::fault::Fault;
 use crate::store::bindings::page::{self, UserPage};
 use crate::store::{self, Store};
@@ -37,17 +37,11 @@ impl UserService {
         Self { store, campaigns }
     }
 
-    /// The page of a user, and the campaign that it belongs to; an empty page for somebody who is not
-    /// known.
-    pub async fn page(
-        &self,
-        campaign: &str,
-        user: &str,
-    ) -> Result<(Arc<Current>, UserPage), Error> {
+    /// The page of a user; an empty one for somebody who is not known.
+    pub async fn page(&self, campaign: &str, user: &str) -> Result<UserPage, Error> {
         let campaigns = Arc::clone(&self.campaigns.borrow());
         let current = campaigns.named(campaign).ok_or(Error::NoCampaign)?;
         judge_user(user).map_err(Error::Invalid)?;
-        let page = page::get(&self.store, &current.id, user).await?;
-        Ok((Arc::clone(current), page))
+        Ok(page::get(&self.store, &current.id, user).await?)
     }
 }

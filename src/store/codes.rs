@@ -312,7 +312,7 @@ async fn queue_for_caches(transaction: &Transaction<'_>, code: &StoredCode) -> R
     expect_rows("queue_code_for_caches", 1, queued)
 }
 
-fn code_of(row: &Row) -> Result<StoredCode, Error> {
+pub(super) fn code_of(row: &Row) -> Result<StoredCode, Error> {
     let campaign: String = row.try_get("campaign_id")?;
     Ok(StoredCode {
         code: read_code(row.try_get("code")?)?,

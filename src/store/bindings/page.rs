@@ -1,24 +1,17 @@
 //! What an app's campaign page shows of a user.
 
-use jiff::Timestamp;
-
 use super::{StoredBinding, read};
 use crate::campaign::CampaignId;
+use crate::store::codes::{StoredCode, code_of};
 use crate::store::{Error, Store};
 
 /// One code of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserCode {
     /// The code.
-    pub code: String,
-    /// Whether it is the one that the user shares.
-    pub current: bool,
-    /// Whether it was switched off.
-    pub disabled: bool,
+    pub code: StoredCode,
     /// How often people opened it.
     pub opened: i64,
-    /// When the user got it.
-    pub created_at: Timestamp,
 }
 
 /// How many invitees a user has, and how far they came.
@@ -52,7 +45,7 @@ pub async fn get(store: &Store, campaign: &CampaignId, user: &str) -> Result<Use
     let transaction = connection.transaction().await?;
     let codes = transaction
         .query(
-            "SELECT c.code, c.current, c.disabled, c.created_at, coalesce(k.people, 0)
+            "SELECT c.*, coalesce(k.people, 0) AS opened
              FROM referral_code c LEFT JOIN link_clicks k ON k.link_id = c.id
              WHERE c.campaign_id = $1 /* campaign */ AND c.user_id = $2 /* user */
              ORDER BY c.current DESC, c.created_at DESC LIMIT $3 /* most */ /* codes_of_user */",
@@ -83,15 +76,9 @@ pub async fn get(store: &Store, campaign: &CampaignId, user: &str) -> Result<Use
             &[&campaign.as_str(), &user],
         )
         .await?;
-    let codes = codes.iter().map(|row| {
-        Ok(UserCode {
-            code: row.try_get(0)?,
-            current: row.try_get(1)?,
-            disabled: row.try_get(2)?,
-            created_at: row.try_get(3)?,
-            opened: row.try_get(4)?,
-        })
-    });
+    let codes = codes
+        .iter()
+        .map(|row| Ok(UserCode { code: code_of(row)?, opened: row.try_get("opened")? }));
     let reached = reached.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
     Ok(UserPage {
         codes: codes.collect::<Result<_, Error>>()?,
