@@ -24,6 +24,22 @@ async fn make_link(waypost: &Waypost, file: &serde_json::Value, body: &'static s
     send(waypost.control(), "POST", "/v1/links", &headers, body).await
 }
 
+/// What became of the demo campaign after this request about it.
+async fn demo_campaign(
+    waypost: &Waypost,
+    file: &serde_json::Value,
+    method: &str,
+    end: &str,
+) -> String {
+    let key = file.get("api_key").and_then(serde_json::Value::as_str).expect("a key");
+    let bearer = format!("Bearer {key}");
+    let path = format!("/v1/campaigns/demo{end}");
+    let headers = [("authorization", bearer.as_str())];
+    let campaign = send(waypost.control(), method, &path, &headers, "").await.json();
+    let part = |name| campaign.get(name).map(ToString::to_string).unwrap_or_default();
+    format!("{} {} by {}", part("version"), part("state"), part("created_by")).replace('"', "")
+}
+
 /// The processes that work in `directory` or below it.
 fn processes_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir("/proc").expect("processes");
@@ -54,6 +70,10 @@ async fn dev_keeps_its_data_and_leaves_no_server_behind() {
     let pasted =
         make_link(&waypost, &file, r#"{"target": "https://www.rust-lang.org/learn"}"#).await;
     assert_eq!(pasted.status, 201, "{pasted:?}");
+    assert_eq!(demo_campaign(&waypost, &file, "GET", "").await, "1 active by waypost-dev");
+    // What somebody changes stays changed.
+    let retired = demo_campaign(&waypost, &file, "POST", "/retire").await;
+    assert_eq!(retired, "1 retired by waypost-dev");
     assert!(!processes_in(data.path()).is_empty(), "servers run somewhere else");
     let mode = fs::metadata(data.path().join("dev.json")).expect("the file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -64,6 +84,7 @@ async fn dev_keeps_its_data_and_leaves_no_server_behind() {
 
     let (waypost, second) = Waypost::dev(data.path(), &[]).await;
     assert_eq!(file.get("api_key"), second.get("api_key"));
+    assert_eq!(demo_campaign(&waypost, &file, "GET", "").await, retired);
     let mine = get(waypost.edge(), "/mine", &[]).await;
     assert_eq!((mine.status, mine.header("location")), (302, "https://example.com/mine"));
 
