@@ -221,4 +221,32 @@ mod tests {
             assert!(line.contains("prizes"), "{line}");
         }
     }
+
+    #[test]
+    fn every_field_is_explained() {
+        let page = include_str!("../../docs/campaigns.md");
+        for text in [
+            "x = 1",
+            "new_user = { x = 1 }",
+            "caps = { x = 1 }",
+            "rewards = { a = { x = 1 } }",
+            "rewards = { a = { inviter = { x = 1 } } }",
+            "rewards = { a = { inviter = { prizes = [{ x = 1 }] } } }",
+            "scratch_card = { x = 1 }",
+            "screening = [{ x = 1 }]",
+            "apps = { x = 1 }",
+            "apps = { stores = [{ x = 1 }] }",
+            "texts = { en = { x = 1 } }",
+        ] {
+            let faults = parse(text, Format::Toml).expect_err("no such field");
+            let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+            let (_, names) = fault.detail.split_once("there are: ").expect("names");
+            for name in names.split(", ") {
+                let is_there = page.contains(&format!("`{name}`"))
+                    || page.contains(&format!("[{name}"))
+                    || page.contains(&format!(".{name}]"));
+                assert!(is_there, "docs/campaigns.md lacks {name}");
+            }
+        }
+    }
 }

@@ -5,8 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use waypost::campaign::CampaignId;
+use waypost::campaign::document::Format;
+use waypost::campaign::service::{CampaignService, Draft};
+use waypost::config::Config;
 use waypost::local::Signal;
 
+use crate::campaigns::DEMO;
 use crate::support::{Answer, TestDatabase, TestRedis, Waypost, eventually, get, send};
 
 /// A directory that the servers' user can enter when the tests run as root.
@@ -120,4 +125,22 @@ async fn dev_uses_the_servers_that_the_environment_names() {
     assert_eq!(file.get("redis_url"), Some(&redis.url().into()));
     assert_eq!(get(waypost.edge(), "/hello", &[]).await.status, 302);
     assert_eq!(processes_in(data.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn dev_brings_a_demo_campaign_of_an_earlier_program_up_to_date() {
+    let data = data_directory();
+    let (database, redis) = (TestDatabase::new().await, TestRedis::start().await);
+    let earlier = DEMO.replace("rewards_per_inviter = 20", "rewards_per_inviter = 10");
+    let service = CampaignService::new(database.store(), &Config::default());
+    let campaign: CampaignId = "demo".parse().expect("a name");
+    let draft = Draft { campaign: &campaign, text: &earlier, format: Format::Toml };
+    let (put, _) = service.put("waypost-dev", draft).await.expect("a version");
+    let version = put.record.version;
+    service.activate("waypost-dev", &campaign, version).await.expect("an active version");
+    let environment = [("DATABASE_URL", &*database.url()), ("REDIS_URL", &*redis.url())];
+    let (waypost, file) = Waypost::dev(data.path(), &environment).await;
+    assert_eq!(demo_campaign(&waypost, &file, "GET", "").await, "2 active by waypost-dev");
+    let before = demo_campaign(&waypost, &file, "GET", "/versions/1").await;
+    assert_eq!(before, "1 retired by waypost-dev");
 }
