@@ -58,7 +58,7 @@ pub(super) async fn make_links(store: &Store, config: &Config) -> Result<(), Err
 }
 
 /// The campaign's name.
-pub(super) const CAMPAIGN: &str = "demo";
+const CAMPAIGN: &str = "demo";
 /// What it says.
 const DOCUMENT: &str = include_str!("../../../config/campaigns/demo.toml");
 
