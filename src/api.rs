@@ -25,11 +25,13 @@ use crate::http::auth::{ApiKey, Caller, Scope};
 use crate::http::problem::{Kind, Problem};
 use crate::link::domains::service::DomainService;
 use crate::link::service::LinkService;
+use crate::referral::codes::CodeService;
 use crate::store::{self, Store, keys};
 
 pub mod body;
 pub mod campaigns;
 pub mod clicks;
+pub mod codes;
 pub mod domains;
 pub mod links;
 pub mod once;
@@ -42,6 +44,26 @@ pub mod routes;
 use operations::Operations;
 use routes::{Found, Handler, PathParts, Routes};
 
+/// What the API works with.
+pub struct Services {
+    /// The database.
+    pub store: Store,
+    /// Links.
+    pub links: Arc<LinkService>,
+    /// The campaigns as they are now.
+    pub live_campaigns: watch::Receiver<Arc<Campaigns>>,
+    /// Referral codes.
+    pub codes: Arc<CodeService>,
+    /// What the process knows of itself.
+    pub operations: Arc<dyn Operations>,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
 /// The control plane's API.
 pub struct Api {
     store: Store,
@@ -51,6 +73,7 @@ pub struct Api {
     campaigns: CampaignService,
     /// The campaigns as this process knows them.
     live_campaigns: watch::Receiver<Arc<Campaigns>>,
+    codes: Arc<CodeService>,
     operations: Arc<dyn Operations>,
     routes: Routes,
     limits: BodyLimits,
@@ -98,19 +121,15 @@ pub(crate) struct Call {
 
 impl Api {
     /// Puts the API together.
-    pub fn new(
-        store: Store,
-        links: Arc<LinkService>,
-        live_campaigns: watch::Receiver<Arc<Campaigns>>,
-        operations: Arc<dyn Operations>,
-        config: &Config,
-    ) -> Self {
+    pub fn new(services: Services, config: &Config) -> Self {
+        let Services { store, links, live_campaigns, codes, operations } = services;
         let retention = config.clicks.retention;
         Self {
             reports: Reports::new(store.clone(), links.clock().clone(), retention),
             domains: DomainService::new(store.clone(), config),
             campaigns: CampaignService::new(store.clone(), config),
             live_campaigns,
+            codes,
             store,
             links,
             operations,
@@ -199,8 +218,10 @@ impl Api {
             Handler::CreateLink
             | Handler::EditLink
             | Handler::CreateDomain
-            | Handler::EditDomain => Takes::Json(self.limits.one),
-            Handler::CreateLinks => Takes::Json(self.limits.batch),
+            | Handler::EditDomain
+            | Handler::IssueCode
+            | Handler::ChooseCode => Takes::Json(self.limits.one),
+            Handler::CreateLinks | Handler::IssueCodes => Takes::Json(self.limits.batch),
             Handler::PutCampaignVersion => Takes::Document,
             Handler::ListLinks
             | Handler::GetLink
@@ -219,6 +240,9 @@ impl Api {
             | Handler::ActivateCampaign
             | Handler::RetireCampaign
             | Handler::CompareCampaignVersions
+            | Handler::GetCode
+            | Handler::DisableCode
+            | Handler::EnableCode
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
@@ -251,6 +275,12 @@ impl Api {
             Handler::ActivateCampaign => self.activate_campaign(&call).await,
             Handler::RetireCampaign => self.retire_campaign(&call).await,
             Handler::CompareCampaignVersions => self.compare_campaign_versions(&call).await,
+            Handler::IssueCode => self.issue_code(&call).await,
+            Handler::IssueCodes => self.issue_codes(&call).await,
+            Handler::GetCode => self.get_code(&call).await,
+            Handler::ChooseCode => self.choose_code(&call).await,
+            Handler::DisableCode => self.switch_code(&call, true).await,
+            Handler::EnableCode => self.switch_code(&call, false).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }

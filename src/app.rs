@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::api::Api;
 use crate::api::operations::Operations;
+use crate::api::{Api, Services};
 use crate::campaign::live::Campaigns;
 use crate::clicks::countries::{self, Countries};
 use crate::clicks::keeper::Keeper;
@@ -33,6 +33,7 @@ use crate::link::routing::Split;
 use crate::link::service::LinkService;
 use crate::metrics::Metrics;
 use crate::outbound::{self, Outbound};
+use crate::referral::codes::{self, CodeService};
 use crate::referral::keys;
 use crate::referral::token::TokenKeys;
 use crate::resolve::Resolver;
@@ -41,15 +42,16 @@ use crate::resolve::database::Database;
 use crate::resolve::front::Front;
 use crate::resolve::local::{self, Local};
 use crate::resolve::shared::{self, Shared};
+use crate::resolve::stock::Stock;
 use crate::store::{self, Store, domains, migrate, secrets};
 
 use crate::visitor::agent::Agents;
 use control::Control;
 
 mod campaigns;
-mod landing;
 mod control;
 mod housekeeping;
+mod landing;
 
 /// `User-Agent`s that each serving thread remembers.
 const AGENTS: usize = 1_024;
@@ -101,10 +103,12 @@ pub(crate) struct Parts {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) announcer: Announcer,
     pub(crate) clicks: Arc<writer::Parts>,
-    /// The keys of click tokens, read again every few seconds.
-    pub(crate) token_keys: watch::Sender<Arc<TokenKeys>>,
+    /// Referral codes.
+    pub(crate) codes: Arc<CodeService>,
     /// The campaigns as they were within the last second.
     pub(crate) campaigns: watch::Receiver<Arc<Campaigns>>,
+    /// The keys of click tokens, read again every few seconds.
+    pub(crate) token_keys: watch::Sender<Arc<TokenKeys>>,
     pub(crate) postgres_up: Arc<AtomicBool>,
     pub(crate) draining: AtomicBool,
 }
@@ -265,10 +269,21 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let postgres_up = Arc::new(AtomicBool::new(true));
     let clicks = clicks(&config, &store, &metrics, &postgres_up)?;
     clicks.keeper.prepare_coming_days().await?;
-    let token_keys = keys::renew(&store, clock.now(), config.referrals.token_key).await?;
     let known_campaigns = Campaigns::read(&store, &Campaigns::default()).await?;
     campaigns::show(&metrics, &known_campaigns);
     let (campaigns_sender, campaigns) = watch::channel(Arc::new(known_campaigns));
+    let token_keys = keys::renew(&store, clock.now(), config.referrals.token_key).await?;
+    let codes = Arc::new(CodeService::new(
+        codes::Parts {
+            store: store.clone(),
+            stock: shared.clone().map(Stock::new),
+            announcer: announcer.clone(),
+            campaigns: campaigns.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+        },
+        &config,
+    ));
     let parts = Arc::new(Parts {
         clock,
         store,
@@ -278,8 +293,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         resolver,
         announcer,
         clicks: Arc::new(clicks),
-        token_keys: watch::Sender::new(Arc::new(token_keys)),
+        codes,
         campaigns,
+        token_keys: watch::Sender::new(Arc::new(token_keys)),
         postgres_up,
         draining: AtomicBool::new(false),
         config,
@@ -378,8 +394,9 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
         (parts.store.clone(), parts.announcer.clone(), parts.clock.clone());
     let links = Arc::new(LinkService::new(store.clone(), announcer, config, clock));
     let operations: Arc<dyn Operations> = Arc::<Parts>::clone(parts);
-    let api = Api::new(store, links, parts.campaigns.clone(), operations, config);
-    let api = Arc::new(api);
+    let (live_campaigns, codes) = (parts.campaigns.clone(), Arc::clone(&parts.codes));
+    let services = Services { store, links, live_campaigns, codes, operations };
+    let api = Arc::new(Api::new(services, config));
     let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
     let most_headers = config.limits.headers;
     let patience = config.limits.request * 9 / 10;

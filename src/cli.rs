@@ -12,6 +12,7 @@ use crate::config::{self, Config, LogFormat};
 use crate::metrics::Metrics;
 
 mod campaign;
+mod code;
 mod context;
 mod dev;
 mod dictionary;
@@ -57,6 +58,9 @@ enum Command {
     /// Check, store, activate, retire and compare campaigns
     #[command(subcommand)]
     Campaign(campaign::Command),
+    /// Give, show and switch referral codes
+    #[command(subcommand)]
+    Code(code::Command),
     /// Make targets smaller in Redis
     #[command(subcommand)]
     Dictionary(dictionary::Command),
@@ -124,6 +128,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Campaign(campaign::Command::Stored(command)) => {
             campaign::run(command, &Context::open(load()?).await?).await
         }
+        Command::Code(command) => code::run(command, &Context::open(load()?).await?).await,
         Command::Dictionary(command) => {
             dictionary::run(command, &Context::open(load()?).await?).await
         }

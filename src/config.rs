@@ -317,6 +317,12 @@ pub enum Addresses {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Referrals {
+    /// How many codes are generated at a time.
+    #[serde(deserialize_with = "from_to::<1_000, 1_000_000, _>")]
+    pub pool_batch: usize,
+    /// How many codes wait at least: below it, the next batch is generated.
+    #[serde(deserialize_with = "from_to::<1_000, 10_000_000, _>")]
+    pub pool_low: usize,
     /// How long a key signs click tokens until the next one takes its place.
     #[serde(rename = "token_key_days", deserialize_with = "days")]
     pub token_key: Duration,

@@ -65,6 +65,12 @@ pub struct Metrics {
     pub click_batches_to_roll_up: IntGauge,
     /// Batches of clicks that were rolled up.
     pub click_batches_rolled_up: IntCounter,
+    /// Referral codes in the pool that wait to be handed out, by length.
+    pub codes_left: IntGaugeVec,
+    /// Referral codes that this process gave to users.
+    pub codes_issued: IntCounter,
+    /// Referral codes out of the pool that are ready to be given, by place.
+    pub codes_stocked: IntGaugeVec,
     /// Connections to PostgreSQL, by pool and state.
     pub postgres_connections: IntGaugeVec,
 }
@@ -274,6 +280,26 @@ impl Metrics {
                     "waypost_click_batches_rolled_up_total",
                     "Batches of clicks added up by the hour and the day by this process.",
                 ),
+            ),
+            codes_left: gauges(
+                r,
+                "waypost_codes_left",
+                "Referral codes in the pool that wait to be handed out, by their length.",
+                &["length"],
+            ),
+            codes_issued: register(
+                r,
+                IntCounter::new(
+                    "waypost_codes_issued_total",
+                    "Referral codes that this process gave to users who had none.",
+                ),
+            ),
+            codes_stocked: gauges(
+                r,
+                "waypost_codes_stocked",
+                "Referral codes out of the pool that are ready to be given: in Redis, for all \
+                 processes, or in the memory of this one.",
+                &["place"],
             ),
             postgres_connections: gauges(
                 r,

@@ -32,6 +32,7 @@ pub mod local;
 pub mod previews;
 pub mod record;
 pub mod shared;
+pub mod stock;
 
 /// Keys in one question of a refresh.
 const REFRESHED: usize = 256;

@@ -11,12 +11,14 @@ use self::campaigns::{
     ACTIVATE_CAMPAIGN, COMPARE_CAMPAIGN_VERSIONS, GET_CAMPAIGN, GET_CAMPAIGN_VERSION,
     LIST_CAMPAIGN_VERSIONS, LIST_CAMPAIGNS, PUT_CAMPAIGN_VERSION, RETIRE_CAMPAIGN,
 };
+use self::codes::{CHOOSE_CODE, ISSUE_CODE, ISSUE_CODES, one_code};
 use super::campaigns::{
     CampaignList, CheckedView, DiffView, MOST_VERSIONS, USUAL_VERSIONS, VersionPage, VersionView,
 };
 use super::clicks::{
     ClickReport, LARGEST_REPORT, LARGEST_VISIT_PAGE, USUAL_REPORT, USUAL_VISIT_PAGE, VisitPageView,
 };
+use super::codes::{CodeBatch, CodeBatchResults, CodeView};
 use super::domains::{DomainList, DomainView};
 use super::links::{BatchResults, LARGEST_PAGE, LinkBatch, LinkPage, LinkView, USUAL_PAGE};
 use super::operations::Readiness;
@@ -26,8 +28,10 @@ use crate::http::problem::{Kind, ProblemBody};
 use crate::link::domains::{DomainEdit, NewDomain};
 use crate::link::request::{LinkEdit, NewLink};
 use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
+use crate::referral::codes::request::{ChosenCode, NewCode};
 
 mod campaigns;
+mod codes;
 
 /// What a route takes and gives.
 struct Description {
@@ -172,7 +176,7 @@ fn path_part(name: &str) -> Option<(&'static str, Value)> {
         "campaign" => ("The campaign's name", text()),
         "version" => ("The number of the version", json!({ "type": "integer", "minimum": 1 })),
         "user" => ("Your own name for the user; a '/' in it as %2F", text()),
-        "code" => ("The referral code", text()),
+        "code" => ("The referral code, as it is or as somebody types it", text()),
         "key" => ("The name of the key", text()),
         _ => return None,
     })
@@ -371,6 +375,21 @@ fn describe(handler: Handler) -> Description {
         Handler::ActivateCampaign => ACTIVATE_CAMPAIGN,
         Handler::RetireCampaign => RETIRE_CAMPAIGN,
         Handler::CompareCampaignVersions => COMPARE_CAMPAIGN_VERSIONS,
+        Handler::IssueCode => ISSUE_CODE,
+        Handler::IssueCodes => ISSUE_CODES,
+        Handler::GetCode => one_code(
+            "Says who has a code, and in which campaign, however the code is typed",
+            &[(200, "The code", Content::Schema("ReferralCode"))],
+        ),
+        Handler::ChooseCode => CHOOSE_CODE,
+        Handler::DisableCode => one_code(
+            "Switches a code off: nobody is invited by it any more",
+            &[(200, "The code as it now is", Content::Schema("ReferralCode"))],
+        ),
+        Handler::EnableCode => one_code(
+            "Switches a code on again",
+            &[(200, "The code as it now is", Content::Schema("ReferralCode"))],
+        ),
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -479,6 +498,11 @@ fn schemas() -> Map<String, Value> {
     add::<VersionView>(&mut schemas);
     add::<CheckedView>(&mut schemas);
     add::<DiffView>(&mut schemas);
+    add::<NewCode>(&mut schemas);
+    add::<CodeBatch>(&mut schemas);
+    add::<CodeBatchResults>(&mut schemas);
+    add::<CodeView>(&mut schemas);
+    add::<ChosenCode>(&mut schemas);
     add::<ProblemBody>(&mut schemas);
     add::<Readiness>(&mut schemas);
     schemas

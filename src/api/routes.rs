@@ -69,6 +69,18 @@ pub enum Handler {
     RetireCampaign,
     /// Compares two versions of a campaign.
     CompareCampaignVersions,
+    /// Gives a user a code.
+    IssueCode,
+    /// Gives many users codes.
+    IssueCodes,
+    /// Shows a code.
+    GetCode,
+    /// Gives a user a code that an operator chose.
+    ChooseCode,
+    /// Switches a code off.
+    DisableCode,
+    /// Switches a code on again.
+    EnableCode,
     /// Describes the API.
     OpenApi,
     /// Shows the figures.
@@ -82,13 +94,14 @@ pub enum Handler {
 const LINKS: Option<Scope> = Some(Scope::Links);
 const ADMIN: Option<Scope> = Some(Scope::Admin);
 const CAMPAIGNS: Option<Scope> = Some(Scope::Campaigns);
+const REFERRALS: Option<Scope> = Some(Scope::Referrals);
 
 /// The parts of paths that differ from one request to the next.
 pub(super) const PATH_PARTS: [&str; 7] =
     ["slug", "host", "campaign", "version", "user", "code", "key"];
 
 /// The table.
-pub static ROUTES: [Route; 27] = [
+pub static ROUTES: [Route; 33] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -137,6 +150,17 @@ pub static ROUTES: [Route; 27] = [
         CAMPAIGNS,
         Handler::CompareCampaignVersions,
     ),
+    route(Method::POST, "/v1/campaigns/{campaign}/codes", REFERRALS, Handler::IssueCode),
+    route(Method::POST, "/v1/campaigns/{campaign}/codes/batch", REFERRALS, Handler::IssueCodes),
+    route(
+        Method::PUT,
+        "/v1/campaigns/{campaign}/users/{user}/code",
+        CAMPAIGNS,
+        Handler::ChooseCode,
+    ),
+    route(Method::GET, "/v1/codes/{code}", REFERRALS, Handler::GetCode),
+    route(Method::POST, "/v1/codes/{code}/disable", CAMPAIGNS, Handler::DisableCode),
+    route(Method::POST, "/v1/codes/{code}/enable", CAMPAIGNS, Handler::EnableCode),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),
     route(Method::GET, "/metrics", None, Handler::Metrics),
     route(Method::GET, "/healthz", None, Handler::Health),

@@ -50,6 +50,7 @@ pub(super) async fn start(parts: &Arc<Parts>, domains: watch::Sender<Arc<Domains
     loops.spawn(roll_up(Arc::clone(parts)));
     loops.spawn(refresh(Arc::clone(parts), domains));
     loops.spawn(keep_token_keys(Arc::clone(parts)));
+    loops.spawn(supply_codes(Arc::clone(parts)));
     loops.spawn(sweep(Arc::clone(parts)));
     loops
 }
@@ -233,6 +234,11 @@ async fn keep_token_keys(parts: Arc<Parts>) {
             Err(error) => tracing::warn!(%error, "the keys of click tokens stay as they were"),
         }
     }
+}
+
+/// Generates referral codes before they are needed.
+async fn supply_codes(parts: Arc<Parts>) {
+    parts.codes.keep_supplied(|| parts.postgres_up.load(Ordering::Acquire)).await;
 }
 
 async fn sweep(parts: Arc<Parts>) {

@@ -89,9 +89,7 @@ fn read<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, Fault> {
         Format::Toml => {
             let table: toml::Table = toml::from_str(text).map_err(|error| {
                 let line = error.span().map(|span| place::line_at(text, span.start));
-                let message = error.message();
-                let message = if message.is_empty() { "something is missing" } else { message };
-                let detail = format!("is not TOML here: {}", message::quoted(message));
+                let detail = format!("is not TOML here: {}", message::malformed(error.message()));
                 Fault { line, ..Fault::new("", Reason::Malformed, detail) }
             })?;
             // As JSON has no moments, they are texts from here on, in both formats.
@@ -107,20 +105,28 @@ fn read<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, Fault> {
 
 fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
     let malformed = |error: &serde_json::Error| {
-        let said = error.to_string();
-        let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
-        let detail = format!("is not JSON here: {}", message::quoted(said));
+        let detail = format!("is not JSON here: {}", message::malformed(&error.to_string()));
         let line = Some(error.line());
         Fault { line, ..Fault::new("", Reason::Malformed, detail) }
     };
+    if text.starts_with('\u{feff}') {
+        let detail = "begins with a byte order mark; save it as UTF-8 without one";
+        return Err(Fault { line: Some(1), ..Fault::new("", Reason::Malformed, detail) });
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let inner = error.inner();
         if inner.classify() != Category::Data {
             return malformed(inner);
         }
-        let line = Some(inner.line());
-        Fault { line, ..refusal(error.path(), &inner.to_string()) }
+        let fault = refusal(error.path(), &inner.to_string());
+        // What is not there was missed at the end of its table, which may be far away.
+        let line = if fault.reason == Reason::Required {
+            place::Places::new(text, Format::Json).line_of(&fault.pointer)
+        } else {
+            Some(inner.line())
+        };
+        Fault { line, ..fault }
     })?;
     deserializer.end().map_err(|error| malformed(&error))?;
     Ok(value)

@@ -46,6 +46,10 @@ pub enum Kind {
     CampaignNotValid,
     /// No version of the campaign is active.
     CampaignNotActive,
+    /// The campaign gives no codes, because it is not active or is over.
+    CampaignNotRunning,
+    /// Somebody else has the code.
+    CodeTaken,
     /// The same request is being carried out right now.
     RequestInFlight,
     /// The idempotency key was used for another request.
@@ -58,7 +62,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::MalformedBody,
         Self::InvalidBody,
         Self::InvalidQuery,
@@ -74,6 +78,8 @@ impl Kind {
         Self::DomainInUse,
         Self::CampaignNotValid,
         Self::CampaignNotActive,
+        Self::CampaignNotRunning,
+        Self::CodeTaken,
         Self::RequestInFlight,
         Self::IdempotencyKeyReused,
         Self::Unavailable,
@@ -130,6 +136,10 @@ impl Kind {
                 StatusCode::CONFLICT,
                 "No version of the campaign is active",
             ),
+            Self::CampaignNotRunning => {
+                ("campaign-not-running", StatusCode::CONFLICT, "The campaign is not running")
+            }
+            Self::CodeTaken => ("code-taken", StatusCode::CONFLICT, "Somebody else has the code"),
             Self::RequestInFlight => (
                 "request-in-flight",
                 StatusCode::CONFLICT,
@@ -284,6 +294,8 @@ impl Problem {
             | Kind::DomainInUse
             | Kind::CampaignNotValid
             | Kind::CampaignNotActive
+            | Kind::CampaignNotRunning
+            | Kind::CodeTaken
             | Kind::IdempotencyKeyReused
             | Kind::Internal => {}
         }

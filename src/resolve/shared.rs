@@ -178,6 +178,11 @@ impl Shared {
         &self.settings.urls
     }
 
+    /// What stands before every key.
+    pub(super) fn prefix(&self) -> &str {
+        &self.settings.prefix
+    }
+
     /// The channel on which changed keys are told.
     pub(super) fn channel(&self) -> String {
         format!("{}:changed", self.settings.prefix)
@@ -320,7 +325,9 @@ impl Shared {
         self.handle.get().cloned().ok_or(Error::Open)
     }
 
-    async fn ask<T: redis::FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
+    /// Sends one command, and waits for its answer as long as the settings allow. Does not look at the
+    /// breaker.
+    pub(super) async fn ask<T: redis::FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
         let mut handle = self.handle()?;
         self.timed(cmd.query_async(&mut handle)).await
     }

@@ -8,6 +8,7 @@ use super::{Error, Store, Transaction, expect_rows};
 use crate::campaign::CampaignId;
 use crate::code::referral::ReferralCode;
 use crate::link::{DomainId, LinkKey};
+use crate::referral::landing;
 
 pub mod pool;
 
@@ -35,15 +36,10 @@ pub struct StoredCode {
 }
 
 impl StoredCode {
-    /// Names the code wherever links are cached: `r/` and the code, in the default domain, because a
-    /// code leads to the same page under every host.
+    /// Names the code wherever links and codes are cached.
     pub fn key(&self) -> LinkKey {
-        LinkKey::new(DomainId::DEFAULT, &slug_of(&self.code))
+        landing::key(self.code.as_str())
     }
-}
-
-fn slug_of(code: &ReferralCode) -> String {
-    format!("r/{code}")
 }
 
 /// A code on its way to a user.
@@ -78,9 +74,9 @@ pub async fn issue(
     row.as_ref().map(code_of).transpose()
 }
 
-/// The same for many users at once; returns those codes that were given.
+/// The same for many users at once, in one transaction; returns those codes that were given.
 pub async fn issue_many(
-    transaction: &Transaction<'_>,
+    store: &Store,
     campaign: &CampaignId,
     new: &[NewCode<'_>],
 ) -> Result<Vec<StoredCode>, Error> {
@@ -90,7 +86,8 @@ pub async fn issue_many(
     let codes: Vec<&str> = new.iter().map(|it| it.code.as_str()).collect();
     let users: Vec<&str> = new.iter().map(|it| it.user).collect();
     let names: Vec<Option<&str>> = new.iter().map(|it| it.shown_name).collect();
-    let rows = transaction
+    let connection = store.connection().await?;
+    let rows = connection
         .query(
             "INSERT INTO referral_code (code, campaign_id, user_id, shown_name)
              SELECT given.code, $1 /* campaign */, given.user_id, given.shown_name
@@ -124,11 +121,12 @@ pub async fn current(
 
 /// The codes that these users are told, as far as they have one, in no order.
 pub async fn current_of(
-    transaction: &Transaction<'_>,
+    store: &Store,
     campaign: &CampaignId,
     users: &[&str],
 ) -> Result<Vec<StoredCode>, Error> {
-    let rows = transaction
+    let connection = store.connection().await?;
+    let rows = connection
         .query(
             "SELECT * FROM referral_code
              WHERE campaign_id = $1 /* campaign */ AND user_id = ANY($2::text[] /* users */)
@@ -286,6 +284,7 @@ pub async fn set_disabled(
 
 /// Leaves the code's new version where the caches' loops find it.
 async fn queue_for_caches(transaction: &Transaction<'_>, code: &StoredCode) -> Result<(), Error> {
+    let slug = format!("{}{}", landing::PREFIX, code.code);
     let queued = transaction
         .execute(
             "INSERT INTO link_outbox (domain_id, slug, version)
@@ -293,7 +292,7 @@ async fn queue_for_caches(transaction: &Transaction<'_>, code: &StoredCode) -> R
              ON CONFLICT (domain_id, slug) DO UPDATE
              SET version = greatest(link_outbox.version, excluded.version), queued_at = now()
              /* queue_code_for_caches */",
-            &[&DomainId::DEFAULT.0, &slug_of(&code.code), &code.version],
+            &[&DomainId::DEFAULT.0, &slug, &code.version],
         )
         .await?;
     expect_rows("queue_code_for_caches", 1, queued)

@@ -14,6 +14,8 @@ mod campaigns;
 mod click_reports;
 mod clicks;
 mod cluster;
+mod codes;
+mod codes_faults;
 mod coherence;
 mod command_line;
 mod command_line_rules;

@@ -12,6 +12,7 @@
 //! Everything ends with the test, and at the latest with the test process, however it ends.
 
 pub mod api;
+pub mod campaign;
 pub mod client;
 pub mod deployment;
 pub mod html;

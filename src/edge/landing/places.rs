@@ -42,21 +42,19 @@ impl Places {
     }
 
     /// The pages of these campaigns. Those that are the same as `before` are not rendered again.
-    pub fn of(
-        campaigns: &Campaigns,
-        domains: &Domains,
-        public_url: &Url,
-        before: &Self,
-    ) -> Self {
+    pub fn of(campaigns: &Campaigns, domains: &Domains, public_url: &Url, before: &Self) -> Self {
         let place = |current: &Arc<Current>| {
             let (domain, base) = home(current, domains, public_url);
             let known = before.by_number.get(&current.number).filter(|known| {
                 Arc::ptr_eq(&known.current, current) && known.domain == domain && known.base == base
             });
-            let place = known.map(Arc::clone).unwrap_or_else(|| {
-                let pages = Pages::new(current, &base, &before.assets);
-                Arc::new(Place { current: Arc::clone(current), domain, base, pages })
-            });
+            let place = known.map_or_else(
+                || {
+                    let pages = Pages::new(current, &base, &before.assets);
+                    Arc::new(Place { current: Arc::clone(current), domain, base, pages })
+                },
+                Arc::clone,
+            );
             (current.number, place)
         };
         Self {

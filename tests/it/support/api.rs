@@ -8,13 +8,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use serde_json::Value;
 use tokio::sync::watch;
-use waypost::api::Api;
 use waypost::api::operations::{Check, Operations, Readiness, ReadinessStatus};
+use waypost::api::{Api, Services};
 use waypost::campaign::live::Campaigns;
 use waypost::clock::{Clock, UnixMillis};
 use waypost::config::Config;
 use waypost::http::auth::ApiKey;
 use waypost::link::service::LinkService;
+use waypost::metrics::Metrics;
+use waypost::referral::codes::{self, CodeService};
 use waypost::resolve::announce::Announcer;
 use waypost::store::{Store, keys};
 
@@ -46,6 +48,23 @@ impl Operations for NoOperations {
     }
 }
 
+/// Codes without Redis.
+fn codes(
+    store: &Store,
+    campaigns: watch::Receiver<Arc<Campaigns>>,
+    config: &Config,
+) -> CodeService {
+    let parts = codes::Parts {
+        store: store.clone(),
+        stock: None,
+        announcer: Announcer::new(store.clone(), None, None),
+        campaigns,
+        clock: Clock::by_hand(NOW),
+        metrics: Arc::new(Metrics::new()),
+    };
+    CodeService::new(parts, config)
+}
+
 impl TestApi {
     /// An API at `https://go.example/`, with the settings that `change` makes.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
@@ -73,7 +92,10 @@ impl TestApi {
         let campaigns = Campaigns::read(&store, &Campaigns::default()).await.expect("campaigns");
         let (_, campaigns) = watch::channel(Arc::new(campaigns));
         let operations = Arc::new(NoOperations);
-        let api = Arc::new(Api::new(store.clone(), links, campaigns, operations, &config));
+        let codes = Arc::new(codes(&store, campaigns.clone(), &config));
+        let services =
+            Services { store: store.clone(), links, live_campaigns: campaigns, codes, operations };
+        let api = Arc::new(Api::new(services, &config));
         let mut test = Self { database, store, key: String::new(), api };
         test.key = test.add_key("tester", &["links"]).await;
         test
