@@ -24,6 +24,8 @@ mod dictionary;
 mod doctor;
 mod domains;
 mod edge;
+mod landing;
+mod landing_outages;
 mod limited;
 mod local;
 mod many_limited;
