@@ -55,7 +55,7 @@ pub(crate) struct Size {
     pub(crate) body_bytes: usize,
 }
 
-/// The campaign that is shown: the one that comes with Waypost.
+/// The document of the campaign that is shown: the one that comes with Waypost.
 const CAMPAIGN: &str = include_str!("../../config/campaigns/demo.toml");
 
 /// Codes whose pages are asked for: no more than the API gives in one request.
@@ -87,10 +87,11 @@ pub(crate) fn measure(options: &Options) -> Result<Landings, Error> {
     let (mut servers, mut left_out) = (vec![pages::bare(place, &page)?, peer], Vec::new());
     if options.skips(Part::Nginx) {
         left_out.push("nginx: not asked for".to_owned());
-    } else if let Some(nginx) = pages::nginx(place, &page, &wanted.paths)? {
-        servers.push(nginx);
     } else {
-        left_out.push("nginx: not installed (apt-get install nginx-light)".to_owned());
+        servers.extend(pages::nginx(place, &page, &wanted.paths)?);
+        if servers.iter().all(|server| !server.name.starts_with("nginx")) {
+            left_out.push("nginx: not installed (apt-get install nginx-light)".to_owned());
+        }
     }
     let sizes = sizes(&servers, &wanted)?;
     let generator = Generator::prepare(cores.generator, directory.path(), &wanted)?;
@@ -142,14 +143,14 @@ pub(crate) fn prepare(waypost: &Waypost) -> Result<Vec<String>, Error> {
     let Whereabouts { control, api_key, .. } = &waypost.whereabouts;
     let mut api = Connection::open(*control).map_err(Error::io("connect to Waypost's API"))?;
     let ask = || Error::io("tell Waypost about the campaign");
-    let put = "/v1/campaigns/demo/versions";
+    let put = "/v1/campaigns/bench/versions";
     let answer = api.post_as("application/toml", put, api_key, CAMPAIGN).map_err(ask())?;
     expect(&answer, 201, put)?;
-    let activate = "/v1/campaigns/demo/versions/1/activate";
+    let activate = "/v1/campaigns/bench/versions/1/activate";
     expect(&api.post(activate, api_key, "").map_err(ask())?, 200, activate)?;
     let users = (0..CODES).map(|user| NewCode { user: format!("user-{user}"), name: INVITER });
     let body = serde_json::to_string(&Batch { users: users.collect() }).expect("strings are JSON");
-    let batch = "/v1/campaigns/demo/codes/batch";
+    let batch = "/v1/campaigns/bench/codes/batch";
     let mut answer = api.post(batch, api_key, &body).map_err(ask())?;
     for _ in 0..RETRIES {
         if answer.status == 200 {

@@ -23,15 +23,13 @@ pub(crate) fn bare(place: Place<'_>, page: &Answer) -> Result<Peer, Error> {
     super::bare_with(place, "bare hyper, the same page", &["--page".as_ref(), file.as_os_str()])
 }
 
-/// nginx with the page as a file, which has the names of all `paths`; `None` if it is not installed.
-pub(crate) fn nginx(
-    place: Place<'_>,
-    page: &Answer,
-    paths: &[String],
-) -> Result<Option<Peer>, Error> {
+/// nginx with the page as a file, which has the names of all `paths`: once reading files, once handing
+/// them to the kernel by `sendfile`, which is worth its while with longer ones. None if it is not
+/// installed.
+pub(crate) fn nginx(place: Place<'_>, page: &Answer, paths: &[String]) -> Result<Vec<Peer>, Error> {
     let directory = place.directory;
     let Some(program) = find("nginx", &["/usr/sbin", "/usr/local/sbin"]) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let root = directory.join("pages");
     // Links to one file: its bytes are in memory, and in the processor's cache, only once.
@@ -48,18 +46,23 @@ pub(crate) fn nginx(
     }
     fs::write(directory.join("page.headers"), headers)
         .map_err(Error::io("write nginx's headers"))?;
-    let address = free_address()?;
-    let settings = include_str!("../../nginx-page.conf")
-        .replace("127.0.0.1:80", &address.to_string())
-        .replace("PAGES", &root.display().to_string());
-    let file = directory.join("nginx-page.conf");
-    fs::write(&file, settings).map_err(Error::io("write nginx's settings"))?;
-    let mut command = place.command(&program);
-    command.arg("-p").arg(directory).arg("-c").arg(&file);
-    let mut process = Process::start("nginx-page", command, directory)?;
-    process.wait_for_port(address)?;
-    let name = "nginx, static file";
-    Ok(Some(Peer { name, address, knows_links: false, metrics: None, process }))
+    [("nginx, file by read", "off"), ("nginx, file by sendfile", "on")]
+        .into_iter()
+        .map(|(name, sendfile)| {
+            let address = free_address()?;
+            let settings = include_str!("../../nginx-page.conf")
+                .replace("127.0.0.1:80", &address.to_string())
+                .replace("SENDFILE", sendfile)
+                .replace("PAGES", &root.display().to_string());
+            let file = directory.join(format!("nginx-sendfile-{sendfile}.conf"));
+            fs::write(&file, settings).map_err(Error::io("write nginx's settings"))?;
+            let mut command = place.command(&program);
+            command.arg("-p").arg(directory).arg("-c").arg(&file);
+            let mut process = Process::start(name, command, directory)?;
+            process.wait_for_port(address)?;
+            Ok(Peer { name, address, knows_links: false, metrics: None, process })
+        })
+        .collect()
 }
 
 fn is_one_of(name: &str, names: &[&str]) -> bool {
