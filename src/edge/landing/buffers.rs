@@ -61,7 +61,7 @@ impl Drop for PageBuffer {
             }
         };
         // A thread that ends keeps nothing.
-        drop(SPARE.try_with(keep));
+        SPARE.try_with(keep).unwrap_or_default();
     }
 }
 
