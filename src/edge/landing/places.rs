@@ -1,6 +1,6 @@
 //! Where each campaign's pages are shown, and the pages.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use url::Url;
@@ -18,7 +18,7 @@ use crate::link::DomainId;
 pub struct Places {
     pub(super) assets: Arc<Assets>,
     pub(super) unknown: Arc<Unknown>,
-    by_number: HashMap<CampaignNumber, Arc<Place>>,
+    by_number: BTreeMap<CampaignNumber, Arc<Place>>,
 }
 
 /// A campaign's pages.
@@ -38,7 +38,7 @@ impl Places {
     pub fn none() -> Self {
         let assets = Assets::new();
         let unknown = Arc::new(Unknown::new(&assets));
-        Self { assets: Arc::new(assets), unknown, by_number: HashMap::new() }
+        Self { assets: Arc::new(assets), unknown, by_number: BTreeMap::new() }
     }
 
     /// The pages of these campaigns. Those that are the same as `before` are not rendered again.

@@ -29,11 +29,11 @@ impl Handset {
     /// What a visitor holds in hands, by the device and the whole `User-Agent`. Huawei's devices name
     /// their own services, `HMSCore`, and beside them Google's, `GMSCore`, if they have those.
     pub fn of(device: Device, user_agent: &[u8]) -> Self {
-        let names = |word: &[u8]| user_agent.windows(word.len()).any(|part| part == word);
+        // Searching a text is much faster than comparing windows of bytes; what is no text names nothing.
+        let user_agent = std::str::from_utf8(user_agent).unwrap_or_default();
+        let names = |word| user_agent.contains(word);
         match device {
-            Device::Android if names(b"HMSCore") && !names(b"GMSCore") => {
-                Self::AndroidWithoutGoogle
-            }
+            Device::Android if names("HMSCore") && !names("GMSCore") => Self::AndroidWithoutGoogle,
             Device::Android => Self::Android,
             Device::Ios => Self::Ios,
             Device::OtherMobile | Device::Desktop | Device::Unknown => Self::None,
