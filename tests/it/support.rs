@@ -18,6 +18,7 @@ pub mod html;
 pub mod load;
 pub mod other;
 pub mod proxy;
+pub mod referrals;
 pub mod servers;
 pub mod wait;
 pub mod waypost;
