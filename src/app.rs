@@ -273,7 +273,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let clicks = clicks(&config, &store, &metrics, &postgres_up)?;
     clicks.keeper.prepare_coming_days().await?;
     let known_campaigns = Campaigns::read(&store, &Campaigns::default()).await?;
-    metrics.campaigns_unreadable.set(known_campaigns.unreadable());
+    campaigns::show(&metrics, &known_campaigns);
     let (campaigns_sender, campaigns) = watch::channel(Arc::new(known_campaigns));
     let token_keys = keys::renew(&store, clock.now(), config.referrals.token_key).await?;
     let token_keys = watch::Sender::new(Arc::new(token_keys));

@@ -42,6 +42,8 @@ pub struct Metrics {
     pub breaker_open: IntGaugeVec,
     /// Changes that the shared cache has yet to take.
     pub outbox_pending: IntGauge,
+    /// The version of each campaign that this process works with.
+    pub campaign_version: IntGaugeVec,
     /// Campaigns that run on an older version than the active one, or not at all.
     pub campaigns_unreadable: IntGauge,
     /// Messages about changed links, by event.
@@ -206,6 +208,12 @@ impl Metrics {
                 r,
                 "waypost_outbox_pending",
                 "Changed links that the shared cache has yet to take.",
+            ),
+            campaign_version: gauges(
+                r,
+                "waypost_campaign_version",
+                "The version of each campaign that this process works with.",
+                &["campaign"],
             ),
             campaigns_unreadable: gauge(
                 r,

@@ -1,6 +1,6 @@
 //! Benchmarks of Waypost beside its peers: redirects per second on one core, and bytes per link in
-//! Redis; and of Waypost alone: redirects while PostgreSQL stands still, and clicks on their way in and
-//! out. `loadtest/README.md` says what is measured, how, and how to read it.
+//! Redis; and of Waypost alone: redirects while PostgreSQL stands still, clicks on their way in and out,
+//! and referral codes. `loadtest/README.md` says what is measured, how, and how to read it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ mod bare;
 mod bench;
 mod clicks;
 mod client;
+mod codes;
 mod corpus;
 mod database;
 mod instructions;
@@ -69,6 +70,9 @@ pub(crate) struct Options {
     /// Clicks of each day in the click benchmark.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     clicks: u32,
+    /// Referral codes generated in the code benchmark.
+    #[arg(long, default_value_t = 1_000_000)]
+    codes: usize,
     /// The core of the server being measured; the last one when not given.
     #[arg(long)]
     server_core: Option<usize>,
@@ -120,6 +124,8 @@ pub(crate) enum Part {
     Outage,
     /// Clicks: storing them, adding them up, asking about them.
     Clicks,
+    /// Referral codes: generating and giving them.
+    Codes,
     /// The bytes per link in Redis.
     Redis,
 }
@@ -193,6 +199,9 @@ fn run(options: &Options) -> Result<bool, Error> {
     }
     if !options.skips(Part::Clicks) {
         report.clicks = Some(clicks::measure(options)?);
+    }
+    if !options.skips(Part::Codes) {
+        report.codes = Some(codes::measure(options)?);
     }
     if !options.skips(Part::Redis) {
         report.memory = Some(memory::measure(options)?);

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::bench::{Clicks, Measured, Redirects, Round, Series, median};
 use crate::clicks::Pipeline;
+use crate::codes::Codes;
 use crate::instructions::Counted;
 use crate::machine::Machine;
 use crate::memory::Memory;
@@ -15,6 +16,7 @@ use crate::wrk::CONNECTIONS;
 use crate::{Error, Options, say};
 
 mod clicks;
+mod codes;
 mod outage;
 
 /// Everything that was found.
@@ -32,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) outage: Option<Outage>,
     /// Clicks stored, added up and asked about.
     pub(crate) clicks: Option<Pipeline>,
+    /// Referral codes generated and given.
+    pub(crate) codes: Option<Codes>,
     /// Bytes per link.
     pub(crate) memory: Option<Memory>,
     /// Instructions per request; empty if they were not asked for.
@@ -54,6 +58,7 @@ impl Report {
             redirects: None,
             outage: None,
             clicks: None,
+            codes: None,
             memory: None,
             instructions: Vec::new(),
         }
@@ -121,6 +126,9 @@ impl fmt::Display for Report {
         }
         if let Some(clicks) = &self.clicks {
             clicks::write(f, clicks)?;
+        }
+        if let Some(codes) = &self.codes {
+            codes::write(f, codes)?;
         }
         if let Some(memory) = &self.memory {
             write_memory(f, memory)?;

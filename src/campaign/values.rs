@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 
 /// A moment, with the offset in which it was written: people think of its date there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl fmt::Display for Moment {
 
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
+        let text = text(from, "a moment, with date, time and offset")?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!(
                 "'{}' is not a moment; write date, time and offset, like 2027-03-01T00:00:00+07:00",
@@ -78,7 +78,7 @@ impl Currency {
 
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
+        let text = text(from, "a text, like \"IDR\"")?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!(
                 "'{}' is no currency; write the three capital letters of ISO 4217, like IDR",
@@ -137,11 +137,30 @@ impl fmt::Display for Color {
 
 impl<'de> Deserialize<'de> for Color {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
+        let text = text(from, "a text, like \"#0a7d5a\"")?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!("'{}' is no colour; write it like #0a7d5a", shortened(&text)))
         })
     }
+}
+
+/// A text that is to be read as something; what it should be is told where there is none.
+fn text<'de, D: Deserializer<'de>>(from: D, wanted: &'static str) -> Result<String, D::Error> {
+    struct Text(&'static str);
+
+    impl Visitor<'_> for Text {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+    }
+
+    from.deserialize_str(Text(wanted))
 }
 
 /// What a message repeats of a text.

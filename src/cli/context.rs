@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::Error;
 use crate::app;
+use crate::campaign::live::Campaigns;
+use crate::campaign::service::CampaignService;
 use crate::clicks::report::Reports;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::link::domains::service::DomainService;
 use crate::link::service::LinkService;
 use crate::metrics::Metrics;
+use crate::referral::codes::{self, CodeService};
 use crate::resolve::announce::Announcer;
 use crate::store::{Error as StoreError, Store, Transaction, audit, migrate};
 
@@ -53,6 +57,26 @@ impl Context {
     /// The hosts under which links are found.
     pub(crate) fn domains(&self) -> DomainService {
         DomainService::new(self.store.clone(), &self.config)
+    }
+
+    /// Campaigns.
+    pub(crate) fn campaigns(&self) -> CampaignService {
+        CampaignService::new(self.store.clone(), &self.config)
+    }
+
+    /// Referral codes, in the campaigns as they are now.
+    pub(crate) async fn codes(&self) -> Result<CodeService, StoreError> {
+        let campaigns = Campaigns::read(&self.store, &Campaigns::default()).await?;
+        let (_, campaigns) = watch::channel(Arc::new(campaigns));
+        let parts = codes::Parts {
+            store: self.store.clone(),
+            stock: None,
+            announcer: self.announcer.clone(),
+            campaigns,
+            clock: self.clock.clone(),
+            metrics: Arc::new(Metrics::new()),
+        };
+        Ok(CodeService::new(parts, &self.config))
     }
 
     /// What was counted.

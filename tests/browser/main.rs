@@ -18,6 +18,7 @@ pub mod site;
 pub mod visitor;
 
 mod checks;
+mod landing;
 mod public_pages;
 
 /// No faults.

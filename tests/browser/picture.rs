@@ -14,6 +14,20 @@ pub struct Picture {
     pub height: u32,
     /// Red, green and blue of the dot at the top left: what is behind the page.
     pub corner: [u8; 3],
+    /// Which dots are dark, line by line.
+    dark: Vec<bool>,
+}
+
+impl Picture {
+    /// What the QR codes in it say, found as a camera finds them.
+    pub fn qr_codes(&self) -> Vec<String> {
+        let size = |side: u32| usize::try_from(side).expect("a size in memory");
+        let (width, height) = (size(self.width), size(self.height));
+        let is_dark = |x: usize, y: usize| *self.dark.get(y * width + x).expect("a dot");
+        let mut image = rqrr::PreparedImage::prepare_from_bitmap(width, height, is_dark);
+        let grids = image.detect_grids();
+        grids.iter().map(|grid| grid.decode().expect("a code without a fault").1).collect()
+    }
 }
 
 /// Writes a PNG file that came in Base64, and reads it.
@@ -26,7 +40,9 @@ pub fn keep(name: &str, base64: &str) -> Picture {
     let mut dots = vec![0; reader.output_buffer_size().expect("a picture that fits into memory")];
     let info = reader.next_frame(&mut dots).expect("a whole picture");
     let corner = dots.first_chunk().copied().expect("a dot of three colours");
-    Picture { width: info.width, height: info.height, corner }
+    let is_dark = |dot: &[u8]| dot.iter().take(3).all(|colour| *colour < 128);
+    let dark = dots.chunks(info.color_type.samples()).map(is_dark).collect();
+    Picture { width: info.width, height: info.height, corner, dark }
 }
 
 /// Four letters stand for three bytes; `=` fills the last four up.

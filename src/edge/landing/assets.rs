@@ -50,8 +50,7 @@ pub struct Asset {
 }
 
 impl Asset {
-    fn new(extension: &str, content_type: &'static str, text: &str) -> Self {
-        let text = squeezed(text);
+    fn new(extension: &str, content_type: &'static str, text: String) -> Self {
         let digest = Sha256::digest(text.as_bytes());
         let digest = digest.get(..8).unwrap_or_default();
         Self {
@@ -64,8 +63,12 @@ impl Asset {
     }
 
     fn style(accent: Color) -> Self {
-        let text = format!(":root{{--accent:{accent}}}\n{STYLE}");
-        Self::new("css", "text/css; charset=utf-8", &text)
+        let text = format!(":root{{--accent:{accent}}}{}", squeezed_style(STYLE));
+        Self::new("css", "text/css; charset=utf-8", text)
+    }
+
+    fn script() -> Self {
+        Self::new("js", "text/javascript; charset=utf-8", squeezed(SCRIPT))
     }
 
     /// Where it is, below the root of each domain.
@@ -119,7 +122,7 @@ impl Assets {
     /// The script, and the style in Waypost's own colour.
     pub fn new() -> Self {
         Self {
-            script: Arc::new(Asset::new("js", "text/javascript; charset=utf-8", SCRIPT)),
+            script: Arc::new(Asset::script()),
             usual_style: Arc::new(Asset::style(Color::default())),
             styles: RwLock::default(),
         }
@@ -171,6 +174,15 @@ fn squeezed(text: &str) -> String {
     let is_comment = |line: &str| line.starts_with("/*") || line.starts_with("//");
     let kept: Vec<&str> = lines.filter(|line| !line.is_empty() && !is_comment(line)).collect();
     kept.join("\n")
+}
+
+/// A style without the spaces and line breaks that mean nothing. It has no text in which they would.
+fn squeezed_style(text: &str) -> String {
+    let mut text = squeezed(text).replace('\n', " ");
+    for sign in ["{", "}", ";", ",", "/"] {
+        text = text.replace(&format!("{sign} "), sign).replace(&format!(" {sign}"), sign);
+    }
+    text.replace(": ", ":").replace(";}", "}")
 }
 
 fn gzip(text: &[u8]) -> Bytes {
@@ -293,7 +305,8 @@ mod tests {
         let first = assets.style(color(0));
         for number in 1..MOST_STYLES {
             // The files themselves do not matter here, and compressing takes a while.
-            let asset = Asset { name: number.to_string(), ..Asset::new("css", "text/css", "") };
+            let asset =
+                Asset { name: number.to_string(), ..Asset::new("css", "text/css", String::new()) };
             assets.styles.write().expect("unharmed").push(Arc::new(asset));
         }
         assert!(assets.find(&first.name).is_some());

@@ -72,7 +72,8 @@ impl Landing<'_> {
             div.get { (self.ways(&offer, &url)) }
             section.how {
                 h2 { (frame.words.how_it_works) }
-                ol { @for step in &texts.steps { li { span { (step) } } } }
+                // Some voices take a list without numbers of its own for no list.
+                ol role="list" { @for step in &texts.steps { li { span { (step) } } } }
             }
         };
         let terms = campaign.terms_url.as_deref();
@@ -96,9 +97,9 @@ impl Landing<'_> {
             section.ticket {
                 div.offer {
                     h2.label { (words.you_get) }
-                    p.gets { (self.texts.invitee_gets) }
+                    p.gets.much[is_much(&self.texts.invitee_gets)] { (glued(&self.texts.invitee_gets)) }
                     h2.label.friend { (words.friend_gets) }
-                    p { (self.texts.inviter_gets) }
+                    p { (glued(&self.texts.inviter_gets)) }
                     p.label.until { (with(&words.until, "{date}", &date)) }
                 }
                 div.stub {
@@ -154,7 +155,7 @@ impl Said<'_> {
         let ticket = if self.over { "ticket over" } else { "ticket" };
         let main = html! {
             section class=(ticket) {
-                div.offer { h1.title { (self.title) } }
+                div.offer { h1.gets { (self.title) } }
                 div.stub {
                     p { (self.text) }
                     @if !self.stores.is_empty() {
@@ -224,10 +225,10 @@ impl Frame<'_> {
     }
 }
 
-/// Links to stores: by their names alone under a heading, or else by what they are for.
+/// Links to stores: by their names alone under a heading, or else by what they are for, as buttons.
 fn links(words: &Words, stores: &[Link], headed: bool) -> Markup {
     html! {
-        ul {
+        ul class=[(!headed).then_some("quiet")] {
             @for store in stores {
                 li {
                     a href=(store.url) rel="nofollow" {
@@ -239,6 +240,24 @@ fn links(words: &Words, stores: &[Link], headed: bool) -> Markup {
             }
         }
     }
+}
+
+/// Whether a text is too long for large letters. Letters beyond Latin ones are wide.
+fn is_much(text: &str) -> bool {
+    text.len() > 72 || text.chars().count() > 48
+}
+
+/// A text in which no line begins with a number: an amount keeps together with its currency.
+fn glued(text: &str) -> String {
+    let mut glued = String::with_capacity(text.len() + 4);
+    for (place, part) in text.split(' ').enumerate() {
+        if place > 0 {
+            let is_number = part.starts_with(|letter: char| letter.is_ascii_digit());
+            glued.push(if is_number { '\u{a0}' } else { ' ' });
+        }
+        glued.push_str(part);
+    }
+    glued
 }
 
 /// A text with something in the place of its place-holder.

@@ -31,7 +31,8 @@ pub struct Visit<'a> {
     pub token: &'a str,
 }
 
-/// All pages of a version. Kept as long as the version counts: about 100 KB for five languages.
+/// All pages of a version. Kept as long as the version counts: about a quarter of a megabyte for five
+/// languages.
 #[derive(Debug)]
 pub struct Pages {
     /// In the campaign's default language.

@@ -133,7 +133,10 @@ mod tests {
             (format!("a{spelled}b{inviter}c{token}"), "aA B 1bS••ict-_k"),
             (format!("{inviter}z"), "S••iz"),
         ] {
-            assert_eq!(Pieces::cut(&page).filled(&values), expected, "{page:?}");
+            let filled = Pieces::cut(&page).filled(&values);
+            assert_eq!(filled, expected, "{page:?}");
+            // Nothing was moved, and nothing is wasted.
+            assert_eq!(Vec::from(filled).capacity(), expected.len(), "{page:?}");
         }
     }
 

@@ -48,10 +48,13 @@ impl Places {
             let known = before.by_number.get(&current.number).filter(|known| {
                 Arc::ptr_eq(&known.current, current) && known.domain == domain && known.base == base
             });
-            let place = known.map(Arc::clone).unwrap_or_else(|| {
-                let pages = Pages::new(current, &base, &before.assets);
-                Arc::new(Place { current: Arc::clone(current), domain, base, pages })
-            });
+            let place = known.map_or_else(
+                || {
+                    let pages = Pages::new(current, &base, &before.assets);
+                    Arc::new(Place { current: Arc::clone(current), domain, base, pages })
+                },
+                Arc::clone,
+            );
             (current.number, place)
         };
         Self {

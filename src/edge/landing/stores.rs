@@ -110,7 +110,8 @@ fn app_store(id: &str) -> Link {
 fn further(store: &Store, referrer: Option<&str>) -> Link {
     let id = store.app_id.as_deref().unwrap_or_default();
     match store.kind {
-        // AppGallery counts what comes with a channel, and hands the referrer on.
+        // Named as in the links that Huawei documents for attribution, which begin with a scheme
+        // of AppGallery's own; this one opens on every device.
         StoreKind::AppGallery => {
             let url = format!("https://appgallery.huawei.com/app/{id}?channelId=waypost");
             link("AppGallery", with(url, '&', referrer))

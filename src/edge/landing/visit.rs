@@ -15,7 +15,6 @@ use super::places::{Place, Places};
 use super::stores::Handset;
 use crate::campaign::State;
 use crate::clicks::ClickId;
-use crate::clock::UnixMillis;
 use crate::code::referral::ReferralCode;
 use crate::edge::domains::Domain;
 use crate::edge::pages::Page;
@@ -56,12 +55,11 @@ impl Edge {
                 None => Page::NotFound.answer(request.headers()),
             };
         }
-        let now = self.clock.now();
         let (code, wants_picture) = match path.strip_suffix(QR) {
             Some(code) => (code, true),
             None => (path, false),
         };
-        match self.find_code(request, peer, &places, code, now).await {
+        match self.find_code(request, peer, &places, code).await {
             Ok(found) if found.place.domain != domain.id => {
                 let mut home = share_url(&found);
                 if let Some(query) = request.uri().query() {
@@ -72,7 +70,7 @@ impl Edge {
                 redirect_to(StatusCode::FOUND, home, HeaderValue::from_static("no-store"))
             }
             Ok(found) if wants_picture => picture(&found),
-            Ok(found) => self.show(request, peer, &found, now),
+            Ok(found) => self.show(request, peer, &found),
             Err(Page::NotFound) => places.unknown.answer(request.uri().query(), request.headers()),
             Err(page) => page.answer(request.headers()),
         }
@@ -85,10 +83,10 @@ impl Edge {
         peer: IpAddr,
         places: &Places,
         code: &str,
-        now: UnixMillis,
     ) -> Result<Found, Page> {
         let code = percent_encoding::percent_decode_str(code).decode_utf8().ok();
         let code = code.and_then(|code| ReferralCode::normalise(&code)).ok_or(Page::NotFound)?;
+        let now = self.clock.now();
         if self.misses.wait(self.client(request, peer), now).is_some() {
             return Err(Page::TooManyMisses);
         }
@@ -110,13 +108,8 @@ impl Edge {
     }
 
     /// Shows the page, or says that it is too early or too late for it.
-    fn show<B>(
-        &self,
-        request: &Request<B>,
-        peer: IpAddr,
-        found: &Found,
-        now: UnixMillis,
-    ) -> Answer {
+    fn show<B>(&self, request: &Request<B>, peer: IpAddr, found: &Found) -> Answer {
+        let now = self.clock.now();
         let Place { current, pages, domain, .. } = &*found.place;
         let visitor = self.visitor(request, peer);
         let language = pages.language(request.uri().query(), visitor.hints.accept_language);

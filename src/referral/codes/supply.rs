@@ -237,11 +237,15 @@ impl Supply {
         self.is_low.notified().await;
     }
 
-    /// Shows how many codes are where.
-    pub(super) async fn show(&self) -> Result<(), Error> {
+    /// Shows how many codes are where: left in the pools of these lengths, and at hand.
+    pub(super) async fn show(&self, lengths: &[u8]) -> Result<(), Error> {
+        // What nobody asks for any more may be as low as it likes.
+        self.metrics.codes_left.reset();
         for pool in pool::all(&self.store).await? {
-            let length = pool.length.to_string();
-            self.metrics.codes_left.with_label_values(&[&length]).set(pool.left());
+            if lengths.contains(&pool.length) {
+                let length = pool.length.to_string();
+                self.metrics.codes_left.with_label_values(&[&length]).set(pool.left());
+            }
         }
         let kept: usize = self.trays.iter().map(Tray::count).sum();
         let places = &self.metrics.codes_stocked;
