@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use waypost::clock::UnixMillis;
 use waypost::link::DomainId;
-use waypost::referral::token::{ClickToken, TokenKey, referrer};
+use waypost::referral::token::{ClickToken, TokenKey};
 
 use super::api::problem;
 use super::support::Answer;
@@ -30,8 +30,9 @@ async fn a_claim_is_made_once_and_answered_the_same_to_the_same_install() {
     });
     assert_eq!((first.status, first.json()), (201, expected.clone()));
     // Later, in another of the forms in which stores hand it over.
+    let escaped = format!("wp_click%3D{token}%26utm_source%3Dwaypost");
     test.api.clock.advance(std::time::Duration::from_mins(5));
-    let again = test.claim(body(&referrer(&token), "install-1")).await;
+    let again = test.claim(body(&escaped, "install-1")).await;
     assert_eq!((again.status, again.json()), (200, expected));
     let other = test.claim(body(&token, "install-2")).await;
     assert_eq!(refusal(&other), (409, "claimed-by-another-install".to_owned()));

@@ -15,7 +15,7 @@ fn event() -> Value {
 
 fn with(field: &str, value: Value) -> Value {
     let mut event = event();
-    event[field] = value;
+    event.as_object_mut().expect("an object").insert(field.to_owned(), value);
     event
 }
 
