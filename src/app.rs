@@ -254,8 +254,8 @@ fn clicks(
     })
 }
 
-/// Starts everything; returns once both listeners are open.
-pub async fn start(config: Config) -> Result<Running, Error> {
+/// What all parts of the service share; and who tells of changed campaigns. The database must be there.
+async fn assemble(config: Config) -> Result<(Arc<Parts>, watch::Sender<Arc<Campaigns>>), Error> {
     let clock = Clock::system();
     // A bad file of authorities is known now, not when the first question is asked.
     let outbound = outbound(&config, services::ANSWER_BYTES)?;
@@ -314,6 +314,12 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         draining: AtomicBool::new(false),
         config,
     });
+    Ok((parts, campaigns_sender))
+}
+
+/// Starts everything; returns once both listeners are open.
+pub async fn start(config: Config) -> Result<Running, Error> {
+    let (parts, campaigns_sender) = assemble(config).await?;
     let domains = read_domains(&parts).await?;
     warn_of_unknown_domains(&parts.config, &domains);
     let (domains, known_domains) = watch::channel(Arc::new(domains));
@@ -458,6 +464,11 @@ fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Err
 }
 
 impl Running {
+    /// The service that gives codes to users.
+    pub fn codes(&self) -> &CodeService {
+        &self.parts.codes
+    }
+
     /// Serves until `stop`, then ends in order: says so, waits until balancers have looked
     /// elsewhere, lets requests under way end, writes the last clicks.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) {

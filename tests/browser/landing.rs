@@ -8,10 +8,10 @@ use waypost::link::DomainId;
 
 use crate::NONE;
 use crate::page::{Key, Page};
+use crate::shared::support::eventually;
 use crate::shared::support::invitations::{
     CODE, Invitations, NAME, PUBLIC_URL, ended, not_begun, running, token_in,
 };
-use crate::shared::support::eventually;
 use crate::visitor::Visitor;
 
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 \
@@ -238,9 +238,7 @@ async fn the_code_is_copied_by_finger_and_by_keyboard() {
 #[tokio::test]
 async fn an_iphone_gets_the_app_store_and_the_link_that_the_app_asks_for() {
     let service = Invitations::start().await;
-    for (colours, visitor) in
-        Visitor::on_a_phone().who_says_to_be(IPHONE).by_day_and_night()
-    {
+    for (colours, visitor) in Visitor::on_a_phone().who_says_to_be(IPHONE).by_day_and_night() {
         let mut page = visitor.opens(&service.url("/r/7KQ2MX")).await;
         let store = page.property("a.button", "href").await;
         assert_eq!(store, json!("https://apps.apple.com/app/id1234567890"));

@@ -89,9 +89,11 @@ async fn every_way_to_type_a_code_leads_to_its_page() {
 #[tokio::test]
 async fn who_has_no_invitation_is_told_why_in_a_language_or_in_json() {
     let service = Invitations::start().await;
-    for (campaign, document, code) in
-        [("past", ended(), "PAST22"), ("future", not_begun(), "FUTURE"), ("gone", running(), "LATE22")]
-    {
+    for (campaign, document, code) in [
+        ("past", ended(), "PAST22"),
+        ("future", not_begun(), "FUTURE"),
+        ("gone", running(), "LATE22"),
+    ] {
         service.activate(campaign, &document).await;
         service.give_code(campaign, code, Some(NAME)).await;
     }
@@ -202,7 +204,8 @@ async fn a_head_says_what_a_get_would() {
         .find(|link| attribute(link, "rel") == "stylesheet")
         .map(|link| attribute(link, "href").to_owned())
         .expect("a style");
-    for path in ["/r/7KQ2MX", "/r/7kq2mx/?lang=hi", "/r/7KQ2MX/qr.svg", "/r/PAST22", "/r/ZZZZZZ", &style]
+    for path in
+        ["/r/7KQ2MX", "/r/7kq2mx/?lang=hi", "/r/7KQ2MX/qr.svg", "/r/PAST22", "/r/ZZZZZZ", &style]
     {
         let shown = ask(&service, path, &[]).await;
         let head = send(service.waypost.edge(), "HEAD", path, &[], "").await;
@@ -333,7 +336,9 @@ async fn an_invitation_in_a_domain_that_is_not_its_campaigns_leads_to_the_one_th
 #[tokio::test]
 async fn every_page_is_small_forbids_what_it_does_not_need_and_tells_nobody_where_it_was() {
     let service = Invitations::start().await;
-    service.activate("long", &dated(2019, 2090).replace("code_length = 6", "code_length = 10")).await;
+    service
+        .activate("long", &dated(2019, 2090).replace("code_length = 6", "code_length = 10"))
+        .await;
     // As long as a name can be that is shown, in three bytes each.
     service.give_code("long", "8ABCDEFGHJ", Some(&"王".repeat(64))).await;
     service.activate("past", &ended()).await;
