@@ -10,13 +10,13 @@ ARGS ?=
 BENCH_ARGS ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: run test bench deps deps-bench fmt lint doc check
+.PHONY: run test bench deps deps-bench deps-browser fmt lint doc check
 
 run: deps
 	$(CARGO) build --release --bin waypost
 	@exec $(TARGET)/release/waypost dev $(ARGS)
 
-test: deps
+test: deps deps-browser
 	$(CARGO) test --workspace --all-targets
 
 bench: deps deps-bench
@@ -28,6 +28,10 @@ deps:
 
 deps-bench:
 	@.ci/deps wrk nginx valgrind
+
+deps-browser:
+	@.ci/deps chromium chromedriver
+	@.ci/axe $(TARGET)/axe
 
 fmt:
 	$(CARGO) fmt --all

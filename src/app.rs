@@ -24,8 +24,10 @@ use crate::clock::{Clock, whole_millis};
 use crate::config::{self, Config, UnknownHost};
 use crate::edge::association::{App, Associations};
 use crate::edge::domains::Domains;
+use crate::edge::landing::places::Places;
 use crate::edge::redirect::Edge;
 use crate::http::client::TrustedProxies;
+use crate::http::misses::Misses;
 use crate::http::server::{self, Server};
 use crate::link::routing::Split;
 use crate::link::service::LinkService;
@@ -33,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::outbound::{self, Outbound};
 use crate::referral::codes::{self, CodeService};
 use crate::referral::keys;
+use crate::referral::services;
 use crate::referral::token::TokenKeys;
 use crate::resolve::Resolver;
 use crate::resolve::announce::Announcer;
@@ -49,6 +52,7 @@ use control::Control;
 mod campaigns;
 mod control;
 mod housekeeping;
+mod landing;
 
 /// `User-Agent`s that each serving thread remembers.
 const AGENTS: usize = 1_024;
@@ -102,6 +106,8 @@ pub(crate) struct Parts {
     pub(crate) clicks: Arc<writer::Parts>,
     /// Referral codes.
     pub(crate) codes: Arc<CodeService>,
+    /// Claims, bindings, triggers and users.
+    pub(crate) referrals: Arc<services::Services>,
     /// The campaigns as they were within the last second.
     pub(crate) campaigns: watch::Receiver<Arc<Campaigns>>,
     /// The keys of click tokens, read again every few seconds.
@@ -252,7 +258,7 @@ fn clicks(
 pub async fn start(config: Config) -> Result<Running, Error> {
     let clock = Clock::system();
     // A bad file of authorities is known now, not when the first question is asked.
-    drop(outbound(&config, 0)?);
+    let outbound = outbound(&config, services::ANSWER_BYTES)?;
     let store = store(&config)?;
     wait_for_schema(&store, config.postgres.startup_wait).await?;
     let metrics = Arc::new(Metrics::new());
@@ -267,9 +273,10 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let clicks = clicks(&config, &store, &metrics, &postgres_up)?;
     clicks.keeper.prepare_coming_days().await?;
     let known_campaigns = Campaigns::read(&store, &Campaigns::default()).await?;
-    metrics.campaigns_unreadable.set(known_campaigns.unreadable());
+    campaigns::show(&metrics, &known_campaigns);
     let (campaigns_sender, campaigns) = watch::channel(Arc::new(known_campaigns));
     let token_keys = keys::renew(&store, clock.now(), config.referrals.token_key).await?;
+    let token_keys = watch::Sender::new(Arc::new(token_keys));
     let codes = Arc::new(CodeService::new(
         codes::Parts {
             store: store.clone(),
@@ -281,6 +288,15 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         },
         &config,
     ));
+    let referral_parts = services::Parts {
+        store: store.clone(),
+        keys: token_keys.subscribe(),
+        campaigns: campaigns.clone(),
+        outbound,
+        device_key: secrets::get_or_make(&store, secrets::DEVICE_HASH, &rand::random()).await?,
+        clock: clock.clone(),
+        metrics: Arc::clone(&metrics),
+    };
     let parts = Arc::new(Parts {
         clock,
         store,
@@ -291,8 +307,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         announcer,
         clicks: Arc::new(clicks),
         codes,
+        referrals: Arc::new(services::Services::new(referral_parts, &config)),
         campaigns,
-        token_keys: watch::Sender::new(Arc::new(token_keys)),
+        token_keys,
         postgres_up,
         draining: AtomicBool::new(false),
         config,
@@ -302,9 +319,12 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let (domains, known_domains) = watch::channel(Arc::new(domains));
     let mut background = housekeeping::start(&parts, domains).await;
     background.spawn(campaigns::follow(Arc::clone(&parts), campaigns_sender));
+    let first = landing::places(&parts, &known_domains.borrow(), &Places::none());
+    let (shown, places) = watch::channel(Arc::new(first));
+    background.spawn(landing::follow(Arc::clone(&parts), known_domains.clone(), shown));
     let name = secrets::VISITOR_SPLIT;
     let split = Split::new(&secrets::get_or_make(&parts.store, name, &rand::random()).await?);
-    let edge = start_edge(&parts, known_domains, split)?;
+    let edge = start_edge(&parts, (known_domains, places), split)?;
     let control = start_control(&parts)?;
     let (stop_writer, stopped) = watch::channel(false);
     let writer = tokio::spawn(writer::write(Arc::clone(&parts.clicks), stopped));
@@ -342,7 +362,7 @@ pub(crate) async fn read_domains(parts: &Parts) -> Result<Domains, store::Error>
 
 fn start_edge(
     parts: &Arc<Parts>,
-    domains: watch::Receiver<Arc<Domains>>,
+    (domains, places): (watch::Receiver<Arc<Domains>>, watch::Receiver<Arc<Places>>),
     split: Split,
 ) -> Result<Server, Error> {
     let config = &parts.config;
@@ -355,6 +375,8 @@ fn start_edge(
     let metrics = Arc::clone(&parts.metrics);
     let public_url = Arc::new(config.edge.public_url.clone());
     let associations = Arc::new(associations(config));
+    let most_misses = u32::try_from(config.limits.misses_per_client).unwrap_or(u32::MAX);
+    let misses = Arc::new(Misses::new(most_misses));
     let make = move || Edge {
         resolver: Arc::clone(&parts.resolver),
         front: Front::new(parts.config.cache.front_entries).into(),
@@ -362,6 +384,8 @@ fn start_edge(
         clicks: Buffer::new(parts.config.clicks.buffer, Arc::clone(&parts.clicks.queue)),
         due: Vec::new().into(),
         domains: domains.clone().into(),
+        places: places.clone().into(),
+        token_keys: parts.token_keys.subscribe().into(),
         associations: Arc::clone(&associations),
         last_host: None.into(),
         agents: Agents::new(AGENTS).into(),
@@ -371,6 +395,7 @@ fn start_edge(
         clock: parts.clock.clone(),
         most_headers: parts.config.limits.headers,
         proxies: TrustedProxies::new(&parts.config.edge.trusted_proxies),
+        misses: Arc::clone(&misses),
     };
     Server::start(("edge", listener), limits(config, 1), threads, metrics, make)
         .map_err(Error::Threads)
@@ -384,7 +409,8 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
     let links = Arc::new(LinkService::new(store.clone(), announcer, config, clock));
     let operations: Arc<dyn Operations> = Arc::<Parts>::clone(parts);
     let (live_campaigns, codes) = (parts.campaigns.clone(), Arc::clone(&parts.codes));
-    let services = Services { store, links, live_campaigns, codes, operations };
+    let referrals = Arc::clone(&parts.referrals);
+    let services = Services { store, links, live_campaigns, codes, referrals, operations };
     let api = Arc::new(Api::new(services, config));
     let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
     let most_headers = config.limits.headers;

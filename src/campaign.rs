@@ -13,6 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 pub mod changes;
 pub mod document;
@@ -410,6 +411,14 @@ impl Campaign {
     /// Whether codes can be bound at this moment, by the dates.
     pub fn runs_at(&self, now: jiff::Timestamp) -> bool {
         self.starts_at.at() <= now && now < self.ends_at.at()
+    }
+
+    /// What share URLs begin with: the root of the campaign's domain. That of the default domain is
+    /// `public_url`.
+    pub fn share_base(&self, public_url: &Url) -> Url {
+        let own = self.domain.as_deref().filter(|host| public_url.host_str() != Some(host));
+        let own = own.and_then(|host| Url::parse(&format!("https://{host}/")).ok());
+        own.unwrap_or_else(|| public_url.clone())
     }
 
     /// The kinds of triggers that mean something to this campaign.

@@ -11,10 +11,12 @@ use crate::app;
 use crate::config::{self, Config, LogFormat};
 use crate::metrics::Metrics;
 
+mod campaign;
 mod code;
 mod context;
 mod dev;
 mod dictionary;
+mod doctor;
 mod domain;
 mod fields;
 mod key;
@@ -53,12 +55,17 @@ enum Command {
     /// Add, show, edit and delete the hosts under which links are found
     #[command(subcommand)]
     Domain(domain::Command),
+    /// Check, store, activate, retire and compare campaigns
+    #[command(subcommand)]
+    Campaign(campaign::Command),
     /// Give, show and switch referral codes
     #[command(subcommand)]
     Code(code::Command),
     /// Make targets smaller in Redis
     #[command(subcommand)]
     Dictionary(dictionary::Command),
+    /// Check a deployment as people and app stores see it
+    Doctor(doctor::Doctor),
     /// Bring the database to this version
     Migrate,
     /// Say whether the configuration is good
@@ -117,10 +124,15 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Key(command) => key::run(command, &Context::open(load()?).await?).await,
         Command::TokenKey(command) => token_key::run(command, &Context::open(load()?).await?).await,
         Command::Domain(command) => domain::run(command, &Context::open(load()?).await?).await,
+        Command::Campaign(campaign::Command::Check(check)) => check.run(),
+        Command::Campaign(campaign::Command::Stored(command)) => {
+            campaign::run(command, &Context::open(load()?).await?).await
+        }
         Command::Code(command) => code::run(command, &Context::open(load()?).await?).await,
         Command::Dictionary(command) => {
             dictionary::run(command, &Context::open(load()?).await?).await
         }
+        Command::Doctor(doctor) => doctor.run(load()).await,
         Command::Migrate => migrate(&load()?).await,
         Command::CheckConfig => {
             check(&load()?)?;

@@ -151,6 +151,9 @@ pub struct Limits {
     /// Connections at a time from one IPv4 address or IPv6 /64.
     #[serde(deserialize_with = "at_least::<1, _>")]
     pub connections_per_client: usize,
+    /// Unknown slugs and codes that one client may have looked up in ten minutes.
+    #[serde(deserialize_with = "from_to::<1, 1_000_000_000, _>")]
+    pub misses_per_client: usize,
     /// Connections at a time to one listener.
     #[serde(deserialize_with = "at_least::<1, _>")]
     pub connections: usize,
@@ -323,6 +326,9 @@ pub struct Referrals {
     /// How long a key signs click tokens until the next one takes its place.
     #[serde(rename = "token_key_days", deserialize_with = "days")]
     pub token_key: Duration,
+    /// How many codes that nobody has somebody can try in an hour.
+    #[serde(deserialize_with = "from_to::<1, 1_000_000, _>")]
+    pub unknown_codes_per_hour: usize,
 }
 
 /// `[outbound]`

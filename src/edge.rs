@@ -3,6 +3,7 @@
 
 pub mod association;
 pub mod domains;
+pub mod landing;
 pub mod location;
 pub mod pages;
 pub mod previews;

@@ -4,5 +4,6 @@
 pub mod auth;
 pub mod checks;
 pub mod client;
+pub mod misses;
 pub mod problem;
 pub mod server;

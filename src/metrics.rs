@@ -11,6 +11,9 @@ use prometheus::{
 };
 
 mod process;
+pub mod referrals;
+
+use referrals::Referrals;
 
 /// All figures of the process.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub struct Metrics {
     pub breaker_open: IntGaugeVec,
     /// Changes that the shared cache has yet to take.
     pub outbox_pending: IntGauge,
+    /// The version of each campaign that this process works with.
+    pub campaign_version: IntGaugeVec,
     /// Campaigns that run on an older version than the active one, or not at all.
     pub campaigns_unreadable: IntGauge,
     /// Messages about changed links, by event.
@@ -71,6 +76,8 @@ pub struct Metrics {
     pub codes_stocked: IntGaugeVec,
     /// Connections to PostgreSQL, by pool and state.
     pub postgres_connections: IntGaugeVec,
+    /// Claims, bindings and triggers.
+    pub referrals: Referrals,
 }
 
 /// Where an answer to "what is behind this slug" came from.
@@ -202,6 +209,12 @@ impl Metrics {
                 "waypost_outbox_pending",
                 "Changed links that the shared cache has yet to take.",
             ),
+            campaign_version: gauges(
+                r,
+                "waypost_campaign_version",
+                "The version of each campaign that this process works with.",
+                &["campaign"],
+            ),
             campaigns_unreadable: gauge(
                 r,
                 "waypost_campaigns_unreadable",
@@ -299,6 +312,7 @@ impl Metrics {
                 "Connections to PostgreSQL, by pool: in use, and their limit.",
                 &["pool", "state"],
             ),
+            referrals: Referrals::new(r),
             registry,
         }
         .with_build()
@@ -380,17 +394,20 @@ pub enum EdgeRoute {
     Redirect,
     /// `/`, `/robots.txt` and the like.
     Page,
+    /// A landing page, and what belongs to it.
+    Landing,
     /// A request that was refused before it was understood.
     Refused,
 }
 
 impl EdgeRoute {
-    const ALL: [Self; 3] = [Self::Redirect, Self::Page, Self::Refused];
+    const ALL: [Self; 4] = [Self::Redirect, Self::Page, Self::Landing, Self::Refused];
 
     fn label(self) -> &'static str {
         match self {
             Self::Redirect => "redirect",
             Self::Page => "page",
+            Self::Landing => "landing",
             Self::Refused => "refused",
         }
     }
@@ -399,7 +416,7 @@ impl EdgeRoute {
 /// The figures of one serving thread: plain memory of its own until [`EdgeFigures::flush`].
 #[derive(Debug)]
 pub struct EdgeFigures {
-    requests: [[LocalIntCounter; 5]; 3],
+    requests: [[LocalIntCounter; 5]; 4],
     resolved: [LocalIntCounter; 4],
     seconds: LocalHistogram,
     dropped: LocalIntCounter,
@@ -411,7 +428,8 @@ impl EdgeFigures {
         let route = match route {
             EdgeRoute::Redirect => 0,
             EdgeRoute::Page => 1,
-            EdgeRoute::Refused => 2,
+            EdgeRoute::Landing => 2,
+            EdgeRoute::Refused => 3,
         };
         let class = usize::from(status / 100).saturating_sub(1);
         if let Some(counter) = self.requests.get(route).and_then(|classes| classes.get(class)) {

@@ -87,7 +87,8 @@ impl Outbound {
     /// The same, with connections of its own, for one host that is asked at other addresses than its
     /// own: certificates must be made out to `host`, whatever stands in the URL.
     pub fn as_if_at(&self, host: &str) -> Result<Self, Error> {
-        let name = ServerName::try_from(host.to_owned())
+        // Where a URL has brackets around an address, a certificate has none.
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
             .map_err(|error| Error::Address(format!("{host:?}: {error}")))?;
         let names = Arc::new(FixedServerNameResolver::new(name));
         let connector = HttpsConnector::new(tcp(), Arc::clone(&self.tls), false, names);

@@ -19,11 +19,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("link", &["clock", "code", "visitor"]),
     ("campaign", &["link"]),
     ("campaign/live", &["store"]),
+    ("referral", &["campaign", "clock", "code", "link"]),
     ("campaign/service", &["config", "link", "store"]),
-    ("referral/landing", &["campaign", "link"]),
-    ("referral/names", &[]),
-    ("referral/screening", &["campaign"]),
-    ("referral/token", &["campaign", "clock", "link"]),
     ("config", &["address"]),
     ("metrics", &["clock"]),
     ("outbound", &[]),
@@ -34,11 +31,20 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
     ("link/domains/service", &["code", "config", "store"]),
     (
-        "referral",
+        "referral/bindings",
         &[
             "campaign", "clicks", "clock", "code", "config", "link", "metrics", "outbound",
-            "resolve", "store",
+            "referral", "store",
         ],
+    ),
+    ("referral/claims", &["campaign", "clock", "config", "link", "metrics", "store"]),
+    ("referral/eligibility", &["campaign", "clock", "metrics", "outbound"]),
+    ("referral/keys", &["clock", "store"]),
+    ("referral/triggers", &["campaign", "clock", "link", "metrics", "store"]),
+    ("referral/users", &["campaign", "link", "store"]),
+    (
+        "referral/codes",
+        &["campaign", "clock", "code", "config", "link", "metrics", "resolve", "store"],
     ),
     (
         "api",
@@ -50,8 +56,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "edge",
         &[
-            "clicks", "clock", "code", "http", "link", "metrics", "referral", "resolve", "store",
-            "visitor",
+            "campaign", "clicks", "clock", "code", "http", "link", "metrics", "qr", "referral",
+            "resolve", "store", "visitor",
         ],
     ),
     (
@@ -65,8 +71,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "api", "app", "campaign", "clicks", "clock", "code", "config", "http", "link", "local",
-            "metrics", "qr", "referral", "resolve", "store", "visitor",
+            "api", "app", "campaign", "clicks", "clock", "code", "config", "edge", "http", "link",
+            "local", "metrics", "outbound", "qr", "referral", "resolve", "store", "visitor",
         ],
     ),
     ("lib", &[]),
@@ -81,6 +87,8 @@ const BORDERS: &[(&str, &str)] = &[
     ("moka", "resolve"),
     ("maxminddb", "clicks"),
     ("maud", "edge"),
+    ("brotli", "edge/landing"),
+    ("flate2", "edge/landing"),
     ("base64", "referral"),
     ("prometheus", "metrics"),
     ("toml", "config"),

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::Parts;
 use crate::campaign::live::Campaigns;
+use crate::metrics::Metrics;
 use crate::store::Error;
 
 /// How often the table is compared with the database, in milliseconds: twice a second or more often, so
@@ -32,8 +33,17 @@ async fn read_again(parts: &Parts, campaigns: &watch::Sender<Arc<Campaigns>>) ->
     let before = Arc::clone(&campaigns.borrow());
     if before.are_old(&parts.store).await? {
         let now = Campaigns::read(&parts.store, &before).await?;
-        parts.metrics.campaigns_unreadable.set(now.unreadable());
+        show(&parts.metrics, &now);
         campaigns.send_replace(Arc::new(now));
     }
     Ok(())
+}
+
+/// Which versions are in use, in figures.
+pub(super) fn show(metrics: &Metrics, campaigns: &Campaigns) {
+    for current in campaigns.all() {
+        let version = i64::from(current.version.0);
+        metrics.campaign_version.with_label_values(&[current.id.as_str()]).set(version);
+    }
+    metrics.campaigns_unreadable.set(campaigns.unreadable());
 }

@@ -64,7 +64,11 @@ impl Judge {
             let name = rest.split('}').next().unwrap_or(rest);
             if !wanted.contains(&name) || !rest.contains('}') {
                 let name: String = name.chars().take(40).collect();
-                let detail = format!("'{{{name}}}' stands for nothing here");
+                let known = match wanted {
+                    [] => "write it without braces".to_owned(),
+                    known => format!("only {{{}}} does", known.join("} and {")),
+                };
+                let detail = format!("'{{{name}}}' stands for nothing here; {known}");
                 self.fault(pointer, Reason::PlaceHolder, detail);
             }
         }
@@ -211,7 +215,7 @@ impl Judge {
         }
         if reward.most_minor() > budget {
             let detail = format!(
-                "can come to {}, more than budget_minor, which is {budget}",
+                "can come to {}, and budget_minor is only {budget}; raise that, or lower this",
                 reward.most_minor()
             );
             self.fault(pointer, Reason::OutOfRange, detail);
@@ -335,8 +339,7 @@ impl Judge {
             if !is_language(language) {
                 let detail = "must be a language in small letters, like 'en' or 'pt-br'";
                 self.fault(&pointer, Reason::NotALanguage, detail);
-            }
-            if campaign.words(language).is_none() {
+            } else if campaign.words(language).is_none() {
                 let known: Vec<&str> = words::languages().collect();
                 let detail = format!(
                     "Waypost has no words for buttons and labels in '{language}', only in {}: add \

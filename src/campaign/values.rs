@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 
 /// A moment, with the offset in which it was written: people think of its date there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,11 @@ impl Moment {
         self.offset.to_datetime(before).date()
     }
 
+    /// The day of this moment, where it was written.
+    pub fn day(self) -> Date {
+        self.offset.to_datetime(self.at).date()
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let pieces = Pieces::parse(text).ok()?;
         let offset = pieces.to_numeric_offset()?;
@@ -44,7 +49,7 @@ impl fmt::Display for Moment {
 
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
+        let text = text(from, "a moment, with date, time and offset")?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!(
                 "'{}' is not a moment; write date, time and offset, like 2027-03-01T00:00:00+07:00",
@@ -73,7 +78,7 @@ impl Currency {
 
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
+        let text = text(from, "a text, like \"IDR\"")?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!(
                 "'{}' is no currency; write the three capital letters of ISO 4217, like IDR",
@@ -132,11 +137,30 @@ impl fmt::Display for Color {
 
 impl<'de> Deserialize<'de> for Color {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
+        let text = text(from, "a text, like \"#0a7d5a\"")?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!("'{}' is no colour; write it like #0a7d5a", shortened(&text)))
         })
     }
+}
+
+/// A text that is to be read as something; what it should be is told where there is none.
+fn text<'de, D: Deserializer<'de>>(from: D, wanted: &'static str) -> Result<String, D::Error> {
+    struct Text(&'static str);
+
+    impl Visitor<'_> for Text {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+    }
+
+    from.deserialize_str(Text(wanted))
 }
 
 /// What a message repeats of a text.
@@ -150,14 +174,15 @@ mod tests {
 
     #[test]
     fn midnight_ends_the_day_before_where_it_was_written() {
-        for (text, day) in [
-            ("2027-01-01T00:00:00+07:00", "2026-12-31"),
-            ("2027-01-01T00:00:00Z", "2026-12-31"),
-            ("2027-01-01T12:00:00-03:00", "2027-01-01"),
-            ("2026-12-31T23:59:59+07:00", "2026-12-31"),
+        for (text, last_day, day) in [
+            ("2027-01-01T00:00:00+07:00", "2026-12-31", "2027-01-01"),
+            ("2027-01-01T00:00:00Z", "2026-12-31", "2027-01-01"),
+            ("2027-01-01T12:00:00-03:00", "2027-01-01", "2027-01-01"),
+            ("2026-12-31T23:59:59+07:00", "2026-12-31", "2026-12-31"),
         ] {
             let moment = Moment::parse(text).expect("a moment");
-            assert_eq!(moment.last_day().to_string(), day, "{text}");
+            assert_eq!(moment.last_day().to_string(), last_day, "{text}");
+            assert_eq!(moment.day().to_string(), day, "{text}");
         }
         for text in ["2027-01-01", "2027-01-01T00:00:00", "tomorrow", ""] {
             assert_eq!(Moment::parse(text), None, "{text}");

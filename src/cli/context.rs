@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::Error;
 use crate::app;
 use crate::campaign::live::Campaigns;
+use crate::campaign::service::CampaignService;
 use crate::clicks::report::Reports;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -56,6 +57,11 @@ impl Context {
     /// The hosts under which links are found.
     pub(crate) fn domains(&self) -> DomainService {
         DomainService::new(self.store.clone(), &self.config)
+    }
+
+    /// Campaigns.
+    pub(crate) fn campaigns(&self) -> CampaignService {
+        CampaignService::new(self.store.clone(), &self.config)
     }
 
     /// Referral codes, in the campaigns as they are now.

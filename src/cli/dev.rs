@@ -64,6 +64,7 @@ impl Dev {
         let store = app::store(&config)?;
         prepare_database(&store).await?;
         demo::make_links(&store, &config).await?;
+        demo::make_campaign(&store, &config).await?;
         let api_key = demo::api_key(&store, file.api_key()).await?;
         let (database_url, redis_url) = (config.postgres.url.clone(), redis_url(&config));
         let running = app::start(config).await?;

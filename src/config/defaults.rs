@@ -38,6 +38,7 @@ impl Default for Limits {
             keep_alive: Duration::from_mins(1),
             connection_age: Duration::from_mins(5),
             connections_per_client: 256,
+            misses_per_client: 200,
             connections: 16_384,
         }
     }
@@ -120,7 +121,12 @@ impl Default for Clicks {
 
 impl Default for Referrals {
     fn default() -> Self {
-        Self { pool_batch: 20_000, pool_low: 5_000, token_key: Duration::from_hours(30 * 24) }
+        Self {
+            pool_batch: 20_000,
+            pool_low: 5_000,
+            token_key: Duration::from_hours(30 * 24),
+            unknown_codes_per_hour: 20,
+        }
     }
 }
 

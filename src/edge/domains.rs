@@ -65,6 +65,7 @@ impl Domains {
             Page::Gone => detours.gone.clone(),
             // An outage is no place to send people away from: they shall try again.
             Page::Unavailable
+            | Page::TooManyMisses
             | Page::NotAhead
             | Page::MethodNotAllowed
             | Page::Refused(_)
@@ -76,6 +77,11 @@ impl Domains {
     /// Whether a host, in lower case, is one of a domain of ours.
     pub fn have(&self, host: &str) -> bool {
         self.by_host.contains_key(host)
+    }
+
+    /// The domain with exactly this host, in lower case.
+    pub fn named(&self, host: &str) -> Option<DomainId> {
+        self.by_host.get(host).map(|domain| domain.id)
     }
 
     /// The host of a domain; of the default one, that of its public URL.

@@ -22,6 +22,8 @@ pub enum Page {
     Gone,
     /// Nobody can be asked right now.
     Unavailable,
+    /// This client asked for too many things that are not there.
+    TooManyMisses,
     /// Not for browsers that fetch what may be opened next.
     NotAhead,
     /// Not GET, not HEAD.
@@ -41,6 +43,7 @@ impl Page {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
             Self::Unavailable | Self::NotAhead => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyMisses => StatusCode::TOO_MANY_REQUESTS,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Refused(refusal) => refusal.status(),
             Self::NoIcon => StatusCode::NO_CONTENT,
@@ -69,6 +72,12 @@ impl Page {
                 "unavailable",
                 "One moment, please",
                 "The link cannot be looked up right now. Try again in a few seconds.",
+            ),
+            Self::TooManyMisses => (
+                "too-many-misses",
+                "Too many wrong addresses",
+                "From where you are, many links were tried that do not exist. Try again in ten \
+                 minutes.",
             ),
             Self::NotAhead => (
                 "not-ahead",
@@ -115,10 +124,26 @@ impl Page {
         if self == Self::MethodNotAllowed {
             set.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
-        if self == Self::Unavailable {
-            set.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        if let Some(seconds) = self.retry_after() {
+            set.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response
+    }
+
+    /// After how many seconds it makes sense to try again, where that helps.
+    fn retry_after(self) -> Option<&'static str> {
+        match self {
+            Self::Unavailable => Some("5"),
+            Self::TooManyMisses => Some("600"),
+            Self::Root
+            | Self::NotFound
+            | Self::Gone
+            | Self::NotAhead
+            | Self::MethodNotAllowed
+            | Self::Refused(_)
+            | Self::Robots
+            | Self::NoIcon => None,
+        }
     }
 
     fn json(self) -> String {

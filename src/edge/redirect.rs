@@ -14,6 +14,8 @@ use tokio::sync::watch;
 
 use super::association::{self, Associations};
 use super::domains::{Domain, Domains};
+use super::landing::places::Places;
+use super::landing::visit;
 use super::location::with_query;
 use super::pages::Page;
 use crate::clicks::countries::Countries;
@@ -22,10 +24,12 @@ use crate::clicks::{ClickId, Opening};
 use crate::clock::{Clock, Stopwatch, UnixMillis};
 use crate::http::checks::{self, Refusal};
 use crate::http::client::TrustedProxies;
+use crate::http::misses::Misses;
 use crate::http::server::Service;
 use crate::link::routing::Split;
 use crate::link::{DomainId, LinkKey};
 use crate::metrics::{EdgeFigures, EdgeRoute, Said};
+use crate::referral::token::TokenKeys;
 use crate::resolve::front::Front;
 use crate::resolve::local::{Entry, Standing};
 use crate::resolve::{Resolved, Resolver};
@@ -51,6 +55,10 @@ pub struct Edge {
     pub due: RefCell<Vec<LinkKey>>,
     /// The domains, as they are now.
     pub domains: RefCell<watch::Receiver<Arc<Domains>>>,
+    /// The landing pages, as they are now.
+    pub places: RefCell<watch::Receiver<Arc<Places>>>,
+    /// The keys that sign click tokens.
+    pub token_keys: RefCell<watch::Receiver<Arc<TokenKeys>>>,
     /// Which apps open links of which domains by themselves.
     pub associations: Arc<Associations>,
     /// The last `Host` seen, and whose it was: nearly always the next one's too.
@@ -63,6 +71,8 @@ pub struct Edge {
     pub most_headers: usize,
     /// Whose word on who asks is believed.
     pub proxies: TrustedProxies,
+    /// Who asks for what is not there, and how often.
+    pub misses: Arc<Misses>,
     /// Where visitors are, if anybody can tell.
     pub countries: Arc<Countries>,
     /// Which part of the visitors a visitor belongs to.
@@ -80,6 +90,10 @@ impl Service for Edge {
             }
             Ok(Wanted::Look(key)) => {
                 (EdgeRoute::Page, Box::pin(self.look(&request, peer, &key)).await)
+            }
+            Ok(Wanted::Landing(path, domain)) => {
+                let landing = Box::pin(self.below_referrals(&request, peer, (path, domain)));
+                (EdgeRoute::Landing, landing.await)
             }
             Ok(Wanted::Association(file)) => (EdgeRoute::Page, association::answer(file)),
             Ok(Wanted::Page(page, domain)) => (EdgeRoute::Page, self.page(page, domain, &request)),
@@ -116,6 +130,8 @@ enum Wanted<'a> {
     Slug(Cow<'a, str>),
     /// To see where the link with this key leads, without going there.
     Look(Cow<'a, str>),
+    /// What stands at this path among the landing pages.
+    Landing(&'a str, Domain),
     /// This file, for apps that open links by themselves.
     Association(Bytes),
     /// Something else that the edge knows, in this domain, if it is one of ours.
@@ -150,6 +166,10 @@ impl Edge {
             "" => return page(Page::Root),
             "robots.txt" => return page(Page::Robots),
             "favicon.ico" => return page(Page::NoIcon),
+            _ if slug.starts_with(visit::PLACE) => {
+                let below = slug.strip_prefix(visit::PLACE).unwrap_or_default();
+                return Ok(Wanted::Landing(below, domain));
+            }
             _ if slug.starts_with(association::PLACE) => {
                 return Ok(self.association(domain.id, slug));
             }
@@ -198,7 +218,7 @@ impl Edge {
     /// Looks the link up, counts, answers.
     async fn redirect<B>(&self, request: &Request<B>, peer: IpAddr, key: &str) -> Answer {
         let now = self.clock.now();
-        let (entry, said) = match self.find(key, now).await {
+        let (entry, said) = match self.find(request, peer, key, now).await {
             Ok(found) => found,
             Err(page) => return self.nowhere(page, key, request),
         };
@@ -211,8 +231,10 @@ impl Edge {
     }
 
     /// Finds the entry of a key: here, or else in the tiers behind.
-    pub(super) async fn find(
+    pub(super) async fn find<B>(
         &self,
+        request: &Request<B>,
+        peer: IpAddr,
         key: &str,
         now: UnixMillis,
     ) -> Result<(Arc<Entry>, Said), Page> {
@@ -232,7 +254,8 @@ impl Edge {
                     .filter(|(_, standing)| *standing == Standing::Doubtful)
                     .map(|(entry, _)| entry);
                 // In a box: what the slow way needs would make every hit's future larger.
-                Box::pin(self.load(key, doubtful)).await
+                let client = self.client(request, peer);
+                Box::pin(self.load(key, client, doubtful)).await
             }
         }
     }
@@ -252,18 +275,26 @@ impl Edge {
     async fn load(
         &self,
         key: &str,
+        client: IpAddr,
         doubtful: Option<Arc<Entry>>,
     ) -> Result<(Arc<Entry>, Said), Page> {
         let local = self.resolver.local();
         if local.is_missing(key) {
             return Err(Page::NotFound);
         }
+        let now = self.clock.now();
+        if doubtful.is_none() && self.misses.wait(client, now).is_some() {
+            return Err(Page::TooManyMisses);
+        }
         let Some(key) = LinkKey::parse(key) else { return Err(Page::NotFound) };
         match self.resolver.load(key, doubtful).await {
             // Found, but not here: the tier that had it counts the hit.
             Resolved::Link(entry) => Ok((entry, Said::Missing)),
             Resolved::Stale(entry) => Ok((entry, Said::Stale)),
-            Resolved::Missing => Err(Page::NotFound),
+            Resolved::Missing => {
+                self.misses.note(client, now);
+                Err(Page::NotFound)
+            }
             Resolved::Unavailable => Err(Page::Unavailable),
         }
     }

@@ -122,7 +122,7 @@ impl Edge {
     /// no fallback: who wants to look does not want to go anywhere.
     pub(super) async fn look<B>(&self, request: &Request<B>, peer: IpAddr, key: &str) -> Answer {
         let now = self.clock.now();
-        let found = match self.find(key, now).await {
+        let found = match self.find(request, peer, key, now).await {
             Ok((entry, said)) => {
                 self.figures.resolved(said);
                 self.admit(Some(Wish::Look), entry, now).await.map_err(|(page, _)| page)

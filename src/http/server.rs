@@ -210,7 +210,7 @@ impl Drop for Place {
 }
 
 /// Whom connections are counted for: an IPv4 address, or the /64 that one IPv6 customer has.
-fn client_of(peer: IpAddr) -> IpAddr {
+pub(super) fn client_of(peer: IpAddr) -> IpAddr {
     match peer {
         v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) => {

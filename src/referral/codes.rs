@@ -301,14 +301,10 @@ impl CodeService {
     /// What to share: the code's landing page under the campaign's host.
     pub fn share_url(&self, code: &StoredCode) -> String {
         let campaigns = self.parts.campaigns.borrow();
-        let host = campaigns
-            .named(code.campaign.as_str())
-            .and_then(|current| current.campaign.domain.as_deref());
-        let mut url = self.public_url.clone();
-        // A host that a campaign was accepted with is one that a URL takes.
-        if host.is_some_and(|host| url.set_host(Some(host)).is_err()) {
-            tracing::warn!(campaign = %code.campaign, "its domain is no host");
-        }
+        let url = match campaigns.named(code.campaign.as_str()) {
+            Some(current) => current.campaign.share_base(&self.public_url),
+            None => self.public_url.clone(),
+        };
         format!("{url}r/{}", code.code)
     }
 

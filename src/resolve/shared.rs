@@ -351,17 +351,33 @@ impl Shared {
     /// Connects if need be, sees whether the server answers, and reads its limits if it was away. Does not close the breaker: the caller
     /// does, once changes that were missed have been written.
     pub async fn check(&self) -> Result<(), Error> {
-        if self.handle.get().is_none() {
-            let handle = self.connect().await?;
-            // Losing a race against another caller leaves the other's connection in place.
-            drop(self.handle.set(handle));
-        }
+        self.connect_if_need_be().await?;
         self.ask::<String>(&cmd("PING")).await?;
         self.recognize().await?;
         if self.breaker.is_open() {
             // It may be another server by now.
             let limits = self.read_limits().await;
             *self.limits.write().unwrap_or_else(std::sync::PoisonError::into_inner) = limits;
+        }
+        Ok(())
+    }
+
+    /// Sees whether the server answers, and changes nothing there. What it does when its memory is full,
+    /// its `maxmemory-policy`; `None` if it keeps that to itself, and for a cluster.
+    pub async fn look(&self) -> Result<Option<String>, Error> {
+        self.connect_if_need_be().await?;
+        self.ask::<String>(&cmd("PING")).await?;
+        match self.about_memory("maxmemory_policy:").await {
+            Err(error) if !error.is_outage() => Ok(None),
+            policy => policy,
+        }
+    }
+
+    async fn connect_if_need_be(&self) -> Result<(), Error> {
+        if self.handle.get().is_none() {
+            let handle = self.connect().await?;
+            // Losing a race against another caller leaves the other's connection in place.
+            drop(self.handle.set(handle));
         }
         Ok(())
     }
@@ -441,16 +457,18 @@ impl Shared {
 
     /// Memory that the server uses, in bytes. A cluster's nodes are not added up.
     pub async fn used_memory(&self) -> Result<Option<i64>, Error> {
+        Ok(self.about_memory("used_memory:").await?.and_then(|bytes| bytes.parse().ok()))
+    }
+
+    /// What the server tells of its memory under a name. A cluster's nodes are not asked.
+    async fn about_memory(&self, name: &str) -> Result<Option<String>, Error> {
         if self.settings.cluster {
             return Ok(None);
         }
         let mut info = cmd("INFO");
         info.arg("memory");
         let text: String = self.ask(&info).await?;
-        Ok(text
-            .lines()
-            .find_map(|line| line.strip_prefix("used_memory:"))
-            .and_then(|bytes| bytes.trim().parse().ok()))
+        Ok(text.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned()))
     }
 }
 

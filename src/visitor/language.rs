@@ -7,6 +7,9 @@ const MOST_RANGES: usize = 32;
 /// The weight of a range that has none, in thousandths.
 const FULL_WEIGHT: u16 = 1_000;
 
+/// Languages that had another name once, which old phones still send.
+const OLD_NAMES: [(&str, &str); 3] = [("in", "id"), ("iw", "he"), ("ji", "yi")];
+
 /// Whether the visitor likes a language best: of all that the header names, no other has a higher
 /// weight. `language` is a language range in lower case, `de` or `pt-br`; `de` is any German.
 ///
@@ -15,14 +18,54 @@ const FULL_WEIGHT: u16 = 1_000;
 pub fn likes_best(accept_language: &[u8], language: &str) -> bool {
     // Weight 0 is never best.
     let (mut highest, mut liked) = (1, false);
-    for member in accept_language.split(|byte| *byte == b',').take(MOST_RANGES) {
-        let Some((range, weight)) = range_and_weight(member) else { continue };
+    for (range, weight) in ranges(accept_language) {
         if weight > highest {
             (highest, liked) = (weight, false);
         }
         liked |= weight == highest && is_within(range, language.as_bytes());
     }
     liked
+}
+
+/// The language that suits the visitor best, of those that there are: for the range with the highest
+/// weight, and the first of equals, what RFC 4647, section 3.4, looks up. `de-AT` is served by `de`;
+/// `pt`, and `pt-PT` without a `pt`, by `pt-br`, which most who read the one can read. `None` if none
+/// of them suits. `languages` are in lower case.
+pub fn best<'a>(accept_language: &[u8], languages: &[&'a str]) -> Option<&'a str> {
+    // Weight 0 is never best.
+    let (mut highest, mut found) = (0, None);
+    for (range, weight) in ranges(accept_language).filter(|(_, weight)| *weight > 0) {
+        if weight > highest
+            && let Some(language) = look_up(range, languages)
+        {
+            (highest, found) = (weight, Some(language));
+        }
+    }
+    found
+}
+
+/// The language that one range stands for.
+fn look_up<'a>(range: &[u8], languages: &[&'a str]) -> Option<&'a str> {
+    let range = std::str::from_utf8(range).ok()?.to_ascii_lowercase();
+    let (main, _) = range.split_once('-').unwrap_or((&range, ""));
+    let current = OLD_NAMES.iter().find(|(old, _)| *old == main).map_or(main, |(_, new)| new);
+    let range = range.replacen(main, current, 1);
+    let mut shorter = range.as_str();
+    loop {
+        if let Some(language) = languages.iter().find(|language| **language == shorter) {
+            return Some(language);
+        }
+        let Some((rest, _)) = shorter.rsplit_once('-') else { break };
+        shorter = rest;
+    }
+    languages.iter().copied().find(|language| is_within(language.as_bytes(), shorter.as_bytes()))
+}
+
+/// The ranges of a header such as `Accept-Language` or `Accept-Encoding`, with their weights in
+/// thousandths. A range whose weight cannot be read is left out, and so is what nobody needs: what
+/// follows the first 32.
+pub fn ranges(header: &[u8]) -> impl Iterator<Item = (&[u8], u16)> {
+    header.split(|byte| *byte == b',').take(MOST_RANGES).filter_map(range_and_weight)
 }
 
 /// A range and its weight in thousandths; `None` if there is no range or no readable weight.
@@ -136,6 +179,41 @@ mod tests {
         assert!(!likes_best(many(MOST_RANGES).as_bytes(), "de"));
     }
 
+    #[test]
+    fn the_best_of_the_languages_that_there_are_is_found() {
+        let all = ["en", "es", "hi", "id", "pt-br", "zh"];
+        for (header, expected) in [
+            ("id", Some("id")),
+            ("id-ID,id;q=0.9,en-US;q=0.8,en;q=0.7", Some("id")),
+            ("in-ID, en;q=0.5", Some("id")),
+            ("IN", Some("id")),
+            ("zh-CN,zh;q=0.9,en;q=0.8", Some("zh")),
+            ("zh-Hans", Some("zh")),
+            ("zh-Hant-TW, en;q=0.3", Some("zh")),
+            ("pt-BR", Some("pt-br")),
+            ("pt", Some("pt-br")),
+            ("pt-PT, en;q=0.9", Some("pt-br")),
+            ("fr-FR, fr;q=0.9, es;q=0.5, en;q=0.4", Some("es")),
+            ("en;q=0.4, hi;q=0.9", Some("hi")),
+            ("hi, en", Some("hi")),
+            ("en, hi", Some("en")),
+            ("en;q=0, hi;q=0.1", Some("hi")),
+            ("id;q=0", None),
+            ("fr, de", None),
+            ("*", None),
+            ("end, hin", None),
+            ("i", None),
+            ("-", None),
+            ("en;q=high", None),
+            ("", None),
+        ] {
+            assert_eq!(best(header.as_bytes(), &all), expected, "{header}");
+        }
+        assert_eq!(best(b"iw-IL", &["ar", "he"]), Some("he"));
+        assert_eq!(best(b"in", &["in"]), None);
+        assert_eq!(best(b"id", &[]), None);
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(
@@ -143,6 +221,7 @@ mod tests {
             language in "[a-z]{0,3}(-[a-z]{2})?",
         ) {
             likes_best(&header, &language);
+            best(&header, &[&language, "en", "id"]);
         }
 
         #[test]

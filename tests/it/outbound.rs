@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use url::Url;
 use waypost::outbound::{Error, Outbound, Settings};
 
-use crate::support::other::Reply;
+use crate::support::other::{Reply, nobody_listens};
 use crate::support::{Other, TestAuthority, Waypost};
 
 /// Long enough for every answer that comes.
@@ -83,10 +83,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 
 #[tokio::test]
 async fn after_a_refused_connection_nothing_was_sent() {
-    // Nobody else can listen there while it is bound, and nobody does.
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = taken.local_addr().expect("a bound socket");
-    drop(taken);
+    let (_taken, address) = nobody_listens();
     let error = post(&client(None), &url("http", address), PATIENCE).await.expect_err("refused");
     assert!(matches!(error, Error::Connect(_)) && error.nothing_was_sent(), "{error:?}");
     assert!(error.to_string().starts_with("no connection: Connection refused"), "{error}");

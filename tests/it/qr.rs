@@ -132,6 +132,11 @@ impl Code {
     }
 }
 
+/// What the code in an SVG document says.
+pub(crate) fn read_svg(document: &str) -> String {
+    Picture::of_svg(document).code().read().0
+}
+
 fn number(text: &str) -> usize {
     text.parse().unwrap_or_else(|error| panic!("{error} in '{text}'"))
 }

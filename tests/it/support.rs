@@ -16,6 +16,7 @@ pub mod campaign;
 pub mod client;
 pub mod deployment;
 pub mod html;
+pub mod invitations;
 pub mod load;
 pub mod other;
 pub mod proxy;
@@ -25,6 +26,7 @@ pub mod waypost;
 
 pub use api::TestApi;
 pub use client::{Answer, Client, get, raw, send};
+pub use invitations::Invitations;
 pub use other::{Other, Says, TestAuthority};
 pub use proxy::{Endpoint, Proxy, Traffic};
 pub use servers::{TestCluster, TestDatabase, TestPostgres, TestRedis, store};

@@ -4,6 +4,8 @@ use crate::link::fault::Reason;
 
 /// The most characters that a message repeats of a document.
 const LONGEST: usize = 400;
+/// The most characters that it repeats of a name.
+const LONGEST_NAME: usize = 60;
 
 /// What is wrong with a field.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,36 +34,79 @@ pub(super) fn read(message: &str) -> Message {
         let detail = "stands here twice; remove one of them".to_owned();
         return said(Reason::WrongType, Some(field.trim_matches('`')), detail);
     }
-    if let Some(rest) = message.strip_prefix("unknown field ") {
-        let detail = format!("is not known; {}", alternatives(rest));
-        return said(Reason::UnknownField, None, detail);
-    }
-    if let Some(rest) = message.strip_prefix("unknown variant ") {
-        let given = rest.split('`').nth(1).unwrap_or_default();
-        let detail = format!("'{given}' is not known; {}", alternatives(rest));
-        return said(Reason::OutOfRange, None, detail);
-    }
     for (beginning, reason) in
-        [("invalid type: ", Reason::WrongType), ("invalid value: ", Reason::OutOfRange)]
+        [("unknown field ", Reason::UnknownField), ("unknown variant ", Reason::OutOfRange)]
     {
-        if let Some((found, wanted)) =
-            message.strip_prefix(beginning).and_then(|rest| rest.rsplit_once(", expected "))
-        {
-            let detail = format!("must be {}, not {}", plain(wanted), plain(found));
+        if let Some(rest) = message.strip_prefix(beginning) {
+            let mut names = rest.split('`').skip(1).step_by(2);
+            let given = names.next().unwrap_or_default();
+            let known: Vec<&str> = names.collect();
+            let given: String = given.chars().take(LONGEST_NAME).collect();
+            let detail = match closest(&given, &known) {
+                Some(meant) => format!("'{given}' is not known here; '{meant}' is"),
+                None => format!("'{given}' is not known here; there are: {}", known.join(", ")),
+            };
             return said(reason, None, detail);
         }
     }
-    said(Reason::WrongType, None, message.to_owned())
+    if let Some((found, wanted)) = after(message, "invalid type: ") {
+        if wanted == "string only" {
+            // What was found is not told in this case.
+            return said(Reason::WrongType, None, "must be a text".to_owned());
+        }
+        let detail = format!("must be {}, not {}", plain(wanted), plain(found));
+        return said(Reason::WrongType, None, detail);
+    }
+    if let Some((found, _)) = after(message, "invalid value: ") {
+        let detail = format!("{} is out of range here", plain(found));
+        return said(Reason::OutOfRange, None, detail);
+    }
+    said(Reason::WrongType, None, quoted(message))
 }
 
-/// "expected one of `a`, `b`", or "expected `a` or `b`", or nothing of the kind.
-fn alternatives(rest: &str) -> String {
-    let known = rest.split_once(", expected ").map_or("", |(_, known)| known);
-    let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    if names.is_empty() {
-        "there is nothing else to say here".to_owned()
+/// What was found and what was expected, in a message with this beginning.
+fn after<'a>(message: &'a str, beginning: &str) -> Option<(&'a str, &'a str)> {
+    message.strip_prefix(beginning)?.rsplit_once(", expected ")
+}
+
+/// The one of `known` that somebody meant who wrote `given`, if one of them is as good as the same.
+fn closest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().map(|name| (distance(given, name), *name));
+    let (distance, name) = near.min()?;
+    (distance <= 2 && distance * 3 <= name.len()).then_some(name)
+}
+
+/// How many letters have to be added, removed or changed to get from one name to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (at, letter) in from.chars().enumerate() {
+        let mut left = at + 1;
+        let mut next = vec![left];
+        for ((other, diagonal), above) in to.chars().zip(&row).zip(row.iter().skip(1)) {
+            let changed = diagonal + usize::from(letter != other);
+            left = changed.min(above + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// A message with quotes as all others have them.
+fn quoted(message: &str) -> String {
+    message.replace('`', "'")
+}
+
+/// What a reader of TOML or JSON says of a text that is none.
+pub(super) fn malformed(message: &str) -> String {
+    let message = message.trim_end();
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    if message.is_empty() {
+        "something is missing".to_owned()
+    } else if message.contains(" as i128") || message.contains(" as u128") {
+        "a number is too large".to_owned()
     } else {
-        format!("there are: {}", names.join(", "))
+        quoted(message).replace("EOF while parsing", "the document ends in the middle of")
     }
 }
 
@@ -98,17 +143,17 @@ mod tests {
             (
                 "unknown field `x`, expected one of `a`, `b`, `c` at line 1 column 2",
                 Reason::UnknownField,
-                "is not known; there are: a, b, c",
+                "'x' is not known here; there are: a, b, c",
             ),
             (
                 "unknown field `x`, expected `a` or `b`",
                 Reason::UnknownField,
-                "is not known; there are: a, b",
+                "'x' is not known here; there are: a, b",
             ),
             (
                 "unknown variant `stop`, expected one of `observe`, `hold`, `block`",
                 Reason::OutOfRange,
-                "'stop' is not known; there are: observe, hold, block",
+                "'stop' is not known here; there are: observe, hold, block",
             ),
             (
                 "invalid type: string \"six\", expected u8",
@@ -123,7 +168,7 @@ mod tests {
             (
                 "invalid value: integer `-1`, expected u32",
                 Reason::OutOfRange,
-                &format!("{whole}, not -1"),
+                "-1 is out of range here",
             ),
             (
                 "invalid type: integer `7`, expected a string",
@@ -139,6 +184,11 @@ mod tests {
                 "invalid type: boolean `true`, expected struct NewUser",
                 Reason::WrongType,
                 "must be a table, not true",
+            ),
+            (
+                "unknown field `code_lenght`, expected one of `code_length`, `currency`",
+                Reason::UnknownField,
+                "'code_lenght' is not known here; 'code_length' is",
             ),
             ("'x' is no colour", Reason::WrongType, "'x' is no colour"),
         ] {

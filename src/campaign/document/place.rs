@@ -1,9 +1,9 @@
 //! Where in a text a field stands.
 
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use std::cell::Cell;
 use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use toml::de::{DeTable, DeValue};
 
 use super::Format;
@@ -46,7 +46,8 @@ impl<'a> Places<'a> {
 }
 
 fn offset_in_toml(root: &DeValue<'_>, path: &[String]) -> Option<usize> {
-    let mut offset = None;
+    // What is missing at the top is missing from the first line on.
+    let mut offset = Some(0);
     let mut here = root;
     for part in path {
         let next = match here {
@@ -75,14 +76,30 @@ fn offset_in_toml(root: &DeValue<'_>, path: &[String]) -> Option<usize> {
     offset
 }
 
-/// Goes down the path and fails where it ends: the error knows the line.
+/// The line of the longest part of the path that is there.
 fn line_in_json(text: &str, path: &[String]) -> Option<usize> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let end = Way(path).deserialize(&mut deserializer);
-    end.err().map(|error| error.line())
+    (0..=path.len()).rev().find_map(|length| {
+        let found = Cell::new(false);
+        let way = Way { path: path.get(..length)?, found: &found };
+        let end = way.deserialize(&mut serde_json::Deserializer::from_str(text)).err()?;
+        found.get().then(|| end.line())
+    })
 }
 
-struct Way<'a>(&'a [String]);
+/// Goes down a path and fails where it ends: the error knows the line.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    path: &'a [String],
+    /// Whether the end was there.
+    found: &'a Cell<bool>,
+}
+
+impl Way<'_> {
+    fn end<E: de::Error>(self) -> E {
+        self.found.set(true);
+        E::custom("the end of the way")
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Way<'_> {
     type Value = ();
@@ -100,31 +117,31 @@ impl<'de> Visitor<'de> for Way<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some((first, rest)) = self.0.split_first() else {
-            return Err(A::Error::custom("here"));
+        let Some((first, rest)) = self.path.split_first() else {
+            return Err(self.end());
         };
         while let Some(key) = map.next_key::<String>()? {
             if key == *first {
                 if rest.is_empty() {
-                    return Err(A::Error::custom("here"));
+                    return Err(self.end());
                 }
-                return map.next_value_seed(Way(rest));
+                return map.next_value_seed(Way { path: rest, ..self });
             }
             map.next_value::<IgnoredAny>()?;
         }
-        Err(A::Error::custom("the last part that is there"))
+        Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
-        let Some((first, rest)) = self.0.split_first() else {
-            return Err(A::Error::custom("here"));
+        let Some((first, rest)) = self.path.split_first() else {
+            return Err(self.end());
         };
-        let at: usize = first.parse().unwrap_or(0);
+        let at: usize = first.parse().unwrap_or(usize::MAX);
         for _ in 0..at {
             if values.next_element::<IgnoredAny>()?.is_none() {
-                return Err(A::Error::custom("the last part that is there"));
+                return Ok(());
             }
         }
-        values.next_element_seed(Way(rest)).map(|_| ())
+        values.next_element_seed(Way { path: rest, ..self }).map(drop)
     }
 }

@@ -1,5 +1,8 @@
-//! What a first look needs: some links and a key for the API.
+//! What a first look needs: some links, a campaign and a key for the API.
 
+use crate::campaign::document::Format;
+use crate::campaign::service::{self as campaigns, CampaignService, Draft};
+use crate::campaign::{CampaignId, State};
 use crate::cli::Error;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -52,6 +55,37 @@ pub(super) async fn make_links(store: &Store, config: &Config) -> Result<(), Err
         }
     }
     Ok(())
+}
+
+/// The campaign's name.
+const CAMPAIGN: &str = "demo";
+/// What it says.
+const DOCUMENT: &str = include_str!("../../../config/campaigns/demo.toml");
+
+/// Makes the demo campaign, and brings one that an earlier program made up to date. What a person
+/// changed, even by retiring it, stays.
+pub(super) async fn make_campaign(store: &Store, config: &Config) -> Result<(), Error> {
+    let service = CampaignService::new(store.clone(), config);
+    let campaign: CampaignId = CAMPAIGN.parse().map_err(failed)?;
+    let touched = match service.versions(&campaign, None, 1).await {
+        Ok(latest) => latest.iter().any(|it| it.created_by != ACTOR || it.state == State::Retired),
+        Err(campaigns::Error::NotFound(_)) => false,
+        Err(error) => return Err(failed(error)),
+    };
+    if touched {
+        return Ok(());
+    }
+    let draft = Draft { campaign: &campaign, text: DOCUMENT, format: Format::Toml };
+    let (stored, is_new) = service.put(ACTOR, draft).await.map_err(failed)?;
+    if is_new || stored.record.state == State::Draft {
+        let version = stored.record.version;
+        service.activate(ACTOR, &campaign, version).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Message(format!("the demo campaign: {error}"))
 }
 
 fn demo_link(slug: &str, title: &str, target: &str) -> NewLink {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -96,6 +96,14 @@ impl Other {
     pub fn heard(&self) -> Vec<(usize, String)> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// An address that nobody listens on, and nobody can as long as the socket is there.
+pub fn nobody_listens() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = socket.local_addr().expect("a bound socket");
+    (socket, address)
 }
 
 async fn talk(

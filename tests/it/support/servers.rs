@@ -76,11 +76,17 @@ fn base_directory() -> PathBuf {
     if roomy && writable { memory.to_owned() } else { std::env::temp_dir() }
 }
 
-fn new_place() -> Arc<Place> {
+/// An empty directory. It is removed by a later run, when this one has ended.
+pub fn new_directory() -> PathBuf {
     use std::sync::LazyLock;
     static RUN: LazyLock<PathBuf> = LazyLock::new(run_directory);
-    let place = Place::prepare(&RUN.join(next_number().to_string()));
-    Arc::new(place.expect("a directory for servers"))
+    let directory = RUN.join(next_number().to_string());
+    fs::create_dir(&directory).expect("a new directory");
+    directory
+}
+
+fn new_place() -> Arc<Place> {
+    Arc::new(Place::prepare(&new_directory()).expect("a directory for servers"))
 }
 
 /// The cluster that all tests share.

@@ -1,0 +1,60 @@
+//! Pictures of pages, for people to look at and for tests to measure.
+
+use std::fs;
+use std::path::Path;
+
+/// Where pictures go.
+const DIRECTORY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../screenshots");
+
+/// A picture, in dots of the screen.
+pub struct Picture {
+    /// Dots in a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// Red, green and blue of the dot at the top left: what is behind the page.
+    pub corner: [u8; 3],
+    /// Which dots are dark, line by line.
+    dark: Vec<bool>,
+}
+
+impl Picture {
+    /// What the QR codes in it say, found as a camera finds them.
+    pub fn qr_codes(&self) -> Vec<String> {
+        let size = |side: u32| usize::try_from(side).expect("a size in memory");
+        let (width, height) = (size(self.width), size(self.height));
+        let is_dark = |x: usize, y: usize| *self.dark.get(y * width + x).expect("a dot");
+        let mut image = rqrr::PreparedImage::prepare_from_bitmap(width, height, is_dark);
+        let grids = image.detect_grids();
+        grids.iter().map(|grid| grid.decode().expect("a code without a fault").1).collect()
+    }
+}
+
+/// Writes a PNG file that came in Base64, and reads it.
+pub fn keep(name: &str, base64: &str) -> Picture {
+    let bytes = decode(base64);
+    fs::create_dir_all(DIRECTORY).expect("a directory for pictures");
+    let file = Path::new(DIRECTORY).join(name).with_extension("png");
+    fs::write(file, &bytes).expect("a picture written");
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().expect("a PNG");
+    let mut dots = vec![0; reader.output_buffer_size().expect("a picture that fits into memory")];
+    let info = reader.next_frame(&mut dots).expect("a whole picture");
+    let corner = dots.first_chunk().copied().expect("a dot of three colours");
+    let is_dark = |dot: &[u8]| dot.iter().take(3).all(|colour| *colour < 128);
+    let dark = dots.chunks(info.color_type.samples()).map(is_dark).collect();
+    Picture { width: info.width, height: info.height, corner, dark }
+}
+
+/// Four letters stand for three bytes; `=` fills the last four up.
+fn decode(base64: &str) -> Vec<u8> {
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let value = |letter: u8| (0..).zip(letters).find(|(_, it)| **it == letter).expect("Base64").0;
+    let mut bytes = Vec::with_capacity(base64.len() / 4 * 3);
+    for four in base64.trim_end_matches('=').as_bytes().chunks(4) {
+        let letters = four.iter().map(|letter| value(*letter)).chain([0; 3]);
+        let bits = letters.take(4).fold(0_u32, |bits, six| bits << 6 | six);
+        let [_, three @ ..] = bits.to_be_bytes();
+        bytes.extend(three.into_iter().take(four.len() - 1));
+    }
+    bytes
+}
