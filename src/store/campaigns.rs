@@ -56,7 +56,9 @@ pub struct NewVersion<'a> {
     pub actor: &'a str,
 }
 
-/// How long reading all campaigns may take. Whoever reads them has the ones from before.
+/// How long reading campaigns may take. Whoever reads them has the ones from before. It is much longer
+/// than look-ups on the way of a redirect may take: a slow answer is better than a new connection for each
+/// attempt, which would be slower still.
 const READ: Duration = Duration::from_secs(5);
 
 /// Makes a campaign, unless there is one of this name.
@@ -302,7 +304,7 @@ pub async fn earlier(store: &Store, campaign: &CampaignId) -> Result<Vec<StoredV
 /// Grows whenever a version is activated or retired.
 pub async fn change_number(store: &Store) -> Result<i64, Error> {
     let connection = store.reader().await?;
-    within(store.read_budget(), connection, async |connection| {
+    within(READ, connection, async |connection| {
         let statement = connection
             .prepare_cached("SELECT number FROM campaign_change /* campaign_change */")
             .await?;
