@@ -25,11 +25,14 @@ use crate::http::auth::{ApiKey, Caller, Scope};
 use crate::http::problem::{Kind, Problem};
 use crate::link::domains::service::DomainService;
 use crate::link::service::LinkService;
+use crate::referral;
 use crate::referral::codes::CodeService;
 use crate::store::{self, Store, keys};
 
+pub mod bindings;
 pub mod body;
 pub mod campaigns;
+pub mod claims;
 pub mod clicks;
 pub mod codes;
 pub mod domains;
@@ -40,6 +43,8 @@ pub mod operations;
 pub mod qr;
 pub mod query;
 pub mod routes;
+pub mod triggers;
+pub mod users;
 
 use operations::Operations;
 use routes::{Found, Handler, PathParts, Routes};
@@ -54,6 +59,8 @@ pub struct Services {
     pub live_campaigns: watch::Receiver<Arc<Campaigns>>,
     /// Referral codes.
     pub codes: Arc<CodeService>,
+    /// Claims, bindings, triggers and users.
+    pub referrals: Arc<referral::services::Services>,
     /// What the process knows of itself.
     pub operations: Arc<dyn Operations>,
 }
@@ -74,6 +81,7 @@ pub struct Api {
     /// The campaigns as this process knows them.
     live_campaigns: watch::Receiver<Arc<Campaigns>>,
     codes: Arc<CodeService>,
+    referrals: Arc<referral::services::Services>,
     operations: Arc<dyn Operations>,
     routes: Routes,
     limits: BodyLimits,
@@ -122,7 +130,7 @@ pub(crate) struct Call {
 impl Api {
     /// Puts the API together.
     pub fn new(services: Services, config: &Config) -> Self {
-        let Services { store, links, live_campaigns, codes, operations } = services;
+        let Services { store, links, live_campaigns, codes, referrals, operations } = services;
         let retention = config.clicks.retention;
         Self {
             reports: Reports::new(store.clone(), links.clock().clone(), retention),
@@ -130,6 +138,7 @@ impl Api {
             campaigns: CampaignService::new(store.clone(), config),
             live_campaigns,
             codes,
+            referrals,
             store,
             links,
             operations,
@@ -219,6 +228,9 @@ impl Api {
             | Handler::EditLink
             | Handler::CreateDomain
             | Handler::EditDomain
+            | Handler::Claim
+            | Handler::Bind
+            | Handler::TakeTrigger
             | Handler::IssueCode
             | Handler::ChooseCode => Takes::Json(self.limits.one),
             Handler::CreateLinks | Handler::IssueCodes => Takes::Json(self.limits.batch),
@@ -243,6 +255,7 @@ impl Api {
             | Handler::GetCode
             | Handler::DisableCode
             | Handler::EnableCode
+            | Handler::GetUser
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
@@ -281,6 +294,10 @@ impl Api {
             Handler::ChooseCode => self.choose_code(&call).await,
             Handler::DisableCode => self.switch_code(&call, true).await,
             Handler::EnableCode => self.switch_code(&call, false).await,
+            Handler::Claim => self.claim(&call).await,
+            Handler::Bind => self.bind(&call).await,
+            Handler::TakeTrigger => self.take_trigger(&call).await,
+            Handler::GetUser => self.get_user(&call).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }

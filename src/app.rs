@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::outbound::{self, Outbound};
 use crate::referral::codes::{self, CodeService};
 use crate::referral::keys;
+use crate::referral::services;
 use crate::referral::token::TokenKeys;
 use crate::resolve::Resolver;
 use crate::resolve::announce::Announcer;
@@ -105,6 +106,8 @@ pub(crate) struct Parts {
     pub(crate) clicks: Arc<writer::Parts>,
     /// Referral codes.
     pub(crate) codes: Arc<CodeService>,
+    /// Claims, bindings, triggers and users.
+    pub(crate) referrals: Arc<services::Services>,
     /// The campaigns as they were within the last second.
     pub(crate) campaigns: watch::Receiver<Arc<Campaigns>>,
     /// The keys of click tokens, read again every few seconds.
@@ -251,11 +254,11 @@ fn clicks(
     })
 }
 
-/// Starts everything; returns once both listeners are open.
-pub async fn start(config: Config) -> Result<Running, Error> {
+/// What all parts of the service share; and who tells of changed campaigns. The database must be there.
+async fn assemble(config: Config) -> Result<(Arc<Parts>, watch::Sender<Arc<Campaigns>>), Error> {
     let clock = Clock::system();
     // A bad file of authorities is known now, not when the first question is asked.
-    drop(outbound(&config, 0)?);
+    let outbound = outbound(&config, services::ANSWER_BYTES)?;
     let store = store(&config)?;
     wait_for_schema(&store, config.postgres.startup_wait).await?;
     let metrics = Arc::new(Metrics::new());
@@ -273,6 +276,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     campaigns::show(&metrics, &known_campaigns);
     let (campaigns_sender, campaigns) = watch::channel(Arc::new(known_campaigns));
     let token_keys = keys::renew(&store, clock.now(), config.referrals.token_key).await?;
+    let token_keys = watch::Sender::new(Arc::new(token_keys));
     let codes = Arc::new(CodeService::new(
         codes::Parts {
             store: store.clone(),
@@ -284,6 +288,15 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         },
         &config,
     ));
+    let referral_parts = services::Parts {
+        store: store.clone(),
+        keys: token_keys.subscribe(),
+        campaigns: campaigns.clone(),
+        outbound,
+        device_key: secrets::get_or_make(&store, secrets::DEVICE_HASH, &rand::random()).await?,
+        clock: clock.clone(),
+        metrics: Arc::clone(&metrics),
+    };
     let parts = Arc::new(Parts {
         clock,
         store,
@@ -294,12 +307,19 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         announcer,
         clicks: Arc::new(clicks),
         codes,
+        referrals: Arc::new(services::Services::new(referral_parts, &config)),
         campaigns,
-        token_keys: watch::Sender::new(Arc::new(token_keys)),
+        token_keys,
         postgres_up,
         draining: AtomicBool::new(false),
         config,
     });
+    Ok((parts, campaigns_sender))
+}
+
+/// Starts everything; returns once both listeners are open.
+pub async fn start(config: Config) -> Result<Running, Error> {
+    let (parts, campaigns_sender) = assemble(config).await?;
     let domains = read_domains(&parts).await?;
     warn_of_unknown_domains(&parts.config, &domains);
     let (domains, known_domains) = watch::channel(Arc::new(domains));
@@ -395,7 +415,8 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
     let links = Arc::new(LinkService::new(store.clone(), announcer, config, clock));
     let operations: Arc<dyn Operations> = Arc::<Parts>::clone(parts);
     let (live_campaigns, codes) = (parts.campaigns.clone(), Arc::clone(&parts.codes));
-    let services = Services { store, links, live_campaigns, codes, operations };
+    let referrals = Arc::clone(&parts.referrals);
+    let services = Services { store, links, live_campaigns, codes, referrals, operations };
     let api = Arc::new(Api::new(services, config));
     let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
     let most_headers = config.limits.headers;
@@ -443,6 +464,11 @@ fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Err
 }
 
 impl Running {
+    /// The service that gives codes to users.
+    pub fn codes(&self) -> &CodeService {
+        &self.parts.codes
+    }
+
     /// Serves until `stop`, then ends in order: says so, waits until balancers have looked
     /// elsewhere, lets requests under way end, writes the last clicks.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) {

@@ -37,6 +37,14 @@ impl From<jiff::Timestamp> for UnixMillis {
     }
 }
 
+impl From<UnixMillis> for jiff::Timestamp {
+    /// Moments after the year 9999 become the last one in it.
+    fn from(at: UnixMillis) -> Self {
+        let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+        Self::from_millisecond(millis).unwrap_or(Self::MAX)
+    }
+}
+
 /// A duration in whole milliseconds, rounded down; centuries are the limit.
 pub fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -326,6 +326,9 @@ pub struct Referrals {
     /// How long a key signs click tokens until the next one takes its place.
     #[serde(rename = "token_key_days", deserialize_with = "days")]
     pub token_key: Duration,
+    /// How many codes that nobody has somebody can try in an hour.
+    #[serde(deserialize_with = "from_to::<1, 1_000_000, _>")]
+    pub unknown_codes_per_hour: usize,
 }
 
 /// `[outbound]`

@@ -11,6 +11,9 @@ use prometheus::{
 };
 
 mod process;
+pub mod referrals;
+
+use referrals::Referrals;
 
 /// All figures of the process.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ pub struct Metrics {
     pub codes_stocked: IntGaugeVec,
     /// Connections to PostgreSQL, by pool and state.
     pub postgres_connections: IntGaugeVec,
+    /// Claims, bindings and triggers.
+    pub referrals: Referrals,
 }
 
 /// Where an answer to "what is behind this slug" came from.
@@ -307,6 +312,7 @@ impl Metrics {
                 "Connections to PostgreSQL, by pool: in use, and their limit.",
                 &["pool", "state"],
             ),
+            referrals: Referrals::new(r),
             registry,
         }
         .with_build()

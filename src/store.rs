@@ -12,7 +12,9 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 pub mod audit;
+pub mod bindings;
 pub mod campaigns;
+pub mod claims;
 pub mod clicks;
 pub mod codes;
 pub mod domains;
@@ -23,6 +25,8 @@ pub mod migrate;
 pub mod redirects;
 pub mod secrets;
 pub mod token_keys;
+pub mod triggers;
+pub mod user_locks;
 
 pub use tokio_postgres::Transaction;
 

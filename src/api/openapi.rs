@@ -12,9 +12,12 @@ use self::campaigns::{
     LIST_CAMPAIGN_VERSIONS, LIST_CAMPAIGNS, PUT_CAMPAIGN_VERSION, RETIRE_CAMPAIGN,
 };
 use self::codes::{CHOOSE_CODE, ISSUE_CODE, ISSUE_CODES, one_code};
+use self::referrals::{BIND, CLAIM, GET_USER, TAKE_TRIGGER};
+use super::bindings::BindingView;
 use super::campaigns::{
     CampaignList, CheckedView, DiffView, MOST_VERSIONS, USUAL_VERSIONS, VersionPage, VersionView,
 };
+use super::claims::ClaimView;
 use super::clicks::{
     ClickReport, LARGEST_REPORT, LARGEST_VISIT_PAGE, USUAL_REPORT, USUAL_VISIT_PAGE, VisitPageView,
 };
@@ -23,15 +26,19 @@ use super::domains::{DomainList, DomainView};
 use super::links::{BatchResults, LARGEST_PAGE, LinkBatch, LinkPage, LinkView, USUAL_PAGE};
 use super::operations::Readiness;
 use super::routes::{Handler, ROUTES, Route};
+use super::triggers::TriggerView;
+use super::users::UserView;
 use crate::clicks::report::By;
 use crate::http::problem::{Kind, ProblemBody};
 use crate::link::domains::{DomainEdit, NewDomain};
 use crate::link::request::{LinkEdit, NewLink};
 use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
 use crate::referral::codes::request::{ChosenCode, NewCode};
+use crate::referral::requests::{BindingRequest, ClaimRequest, TriggerRequest};
 
 mod campaigns;
 mod codes;
+mod referrals;
 
 /// What a route takes and gives.
 struct Description {
@@ -390,6 +397,10 @@ fn describe(handler: Handler) -> Description {
             "Switches a code on again",
             &[(200, "The code as it now is", Content::Schema("ReferralCode"))],
         ),
+        Handler::Claim => CLAIM,
+        Handler::Bind => BIND,
+        Handler::TakeTrigger => TAKE_TRIGGER,
+        Handler::GetUser => GET_USER,
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -503,6 +514,13 @@ fn schemas() -> Map<String, Value> {
     add::<CodeBatchResults>(&mut schemas);
     add::<CodeView>(&mut schemas);
     add::<ChosenCode>(&mut schemas);
+    add::<ClaimRequest>(&mut schemas);
+    add::<ClaimView>(&mut schemas);
+    add::<BindingRequest>(&mut schemas);
+    add::<BindingView>(&mut schemas);
+    add::<TriggerRequest>(&mut schemas);
+    add::<TriggerView>(&mut schemas);
+    add::<UserView>(&mut schemas);
     add::<ProblemBody>(&mut schemas);
     add::<Readiness>(&mut schemas);
     schemas

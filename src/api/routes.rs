@@ -81,6 +81,14 @@ pub enum Handler {
     DisableCode,
     /// Switches a code on again.
     EnableCode,
+    /// Hands a click token back.
+    Claim,
+    /// Binds an invitee to an inviter.
+    Bind,
+    /// Takes what a user reached.
+    TakeTrigger,
+    /// Shows what is known of a user.
+    GetUser,
     /// Describes the API.
     OpenApi,
     /// Shows the figures.
@@ -94,6 +102,7 @@ pub enum Handler {
 const LINKS: Option<Scope> = Some(Scope::Links);
 const ADMIN: Option<Scope> = Some(Scope::Admin);
 const CAMPAIGNS: Option<Scope> = Some(Scope::Campaigns);
+const TRIGGERS: Option<Scope> = Some(Scope::Triggers);
 const REFERRALS: Option<Scope> = Some(Scope::Referrals);
 
 /// The parts of paths that differ from one request to the next.
@@ -101,7 +110,7 @@ pub(super) const PATH_PARTS: [&str; 7] =
     ["slug", "host", "campaign", "version", "user", "code", "key"];
 
 /// The table.
-pub static ROUTES: [Route; 33] = [
+pub static ROUTES: [Route; 37] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -161,6 +170,10 @@ pub static ROUTES: [Route; 33] = [
     route(Method::GET, "/v1/codes/{code}", REFERRALS, Handler::GetCode),
     route(Method::POST, "/v1/codes/{code}/disable", CAMPAIGNS, Handler::DisableCode),
     route(Method::POST, "/v1/codes/{code}/enable", CAMPAIGNS, Handler::EnableCode),
+    route(Method::POST, "/v1/claims", REFERRALS, Handler::Claim),
+    route(Method::POST, "/v1/campaigns/{campaign}/bindings", REFERRALS, Handler::Bind),
+    route(Method::POST, "/v1/campaigns/{campaign}/triggers", TRIGGERS, Handler::TakeTrigger),
+    route(Method::GET, "/v1/campaigns/{campaign}/users/{user}", REFERRALS, Handler::GetUser),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),
     route(Method::GET, "/metrics", None, Handler::Metrics),
     route(Method::GET, "/healthz", None, Handler::Health),

@@ -81,6 +81,9 @@ fn route_of(path: &str) -> &'static str {
         "/healthz" | "/readyz" => "health",
         _ if path.starts_with("/v1/links") => "links",
         _ if path.starts_with("/v1/domains") => "domains",
+        "/v1/claims" => "claims",
+        _ if path.starts_with("/v1/campaigns/") && path.ends_with("/bindings") => "bindings",
+        _ if path.starts_with("/v1/campaigns/") && path.ends_with("/triggers") => "triggers",
         _ if path.starts_with("/v1/campaigns") => "campaigns",
         _ => "other",
     }

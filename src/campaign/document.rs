@@ -83,8 +83,8 @@ pub(super) fn words(text: &str) -> Result<Words, Fault> {
 fn read<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, Fault> {
     match format {
         Format::Json => {
-            read_json::<Single>(text)?;
-            read_json(text)
+            read_json::<Single>(text, false)?;
+            read_json(text, true)
         }
         Format::Toml => {
             let table: toml::Table = toml::from_str(text).map_err(|error| {
@@ -103,7 +103,11 @@ fn read<T: DeserializeOwned>(text: &str, format: Format) -> Result<T, Fault> {
     }
 }
 
-fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
+/// What serde says, in TOML, of something that is no text and should be one of some names.
+const NO_NAME: &str = "invalid type: unit value, expected string only";
+
+/// Reads JSON; `is_json` says that it was read before, so that it must be JSON.
+fn read_json<T: DeserializeOwned>(text: &str, is_json: bool) -> Result<T, Fault> {
     let malformed = |error: &serde_json::Error| {
         let detail = format!("is not JSON here: {}", message::malformed(&error.to_string()));
         let line = Some(error.line());
@@ -116,10 +120,14 @@ fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let inner = error.inner();
-        if inner.classify() != Category::Data {
-            return malformed(inner);
-        }
-        let fault = refusal(error.path(), &inner.to_string());
+        let fault = match inner.classify() {
+            Category::Data => refusal(error.path(), &inner.to_string()),
+            // Seen first of all, as a whole, it was JSON: what is no text cannot be one of some names.
+            Category::Syntax | Category::Eof | Category::Io if is_json => {
+                refusal(error.path(), NO_NAME)
+            }
+            Category::Syntax | Category::Eof | Category::Io => return malformed(inner),
+        };
         // What is not there was missed at the end of its table, which may be far away.
         let line = if fault.reason == Reason::Required {
             place::Places::new(text, Format::Json).line_of(&fault.pointer)
@@ -211,6 +219,34 @@ mod tests {
             assert_eq!(fault.pointer, "/rewards/loan_disbursed/inviter/prizes");
             let line = text.lines().nth(fault.line.expect("a line") - 1).expect("the line");
             assert!(line.contains("prizes"), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_explained() {
+        let page = include_str!("../../docs/campaigns.md");
+        for text in [
+            "x = 1",
+            "new_user = { x = 1 }",
+            "caps = { x = 1 }",
+            "rewards = { a = { x = 1 } }",
+            "rewards = { a = { inviter = { x = 1 } } }",
+            "rewards = { a = { inviter = { prizes = [{ x = 1 }] } } }",
+            "scratch_card = { x = 1 }",
+            "screening = [{ x = 1 }]",
+            "apps = { x = 1 }",
+            "apps = { stores = [{ x = 1 }] }",
+            "texts = { en = { x = 1 } }",
+        ] {
+            let faults = parse(text, Format::Toml).expect_err("no such field");
+            let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+            let (_, names) = fault.detail.split_once("there are: ").expect("names");
+            for name in names.split(", ") {
+                let is_there = page.contains(&format!("`{name}`"))
+                    || page.contains(&format!("[{name}"))
+                    || page.contains(&format!(".{name}]"));
+                assert!(is_there, "docs/campaigns.md lacks {name}");
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ impl Judge {
             if !wanted.contains(&name) || !rest.contains('}') {
                 let name: String = name.chars().take(40).collect();
                 let known = match wanted {
-                    [] => "nothing does".to_owned(),
+                    [] => "write it without braces".to_owned(),
                     known => format!("only {{{}}} does", known.join("} and {")),
                 };
                 let detail = format!("'{{{name}}}' stands for nothing here; {known}");

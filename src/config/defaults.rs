@@ -121,7 +121,12 @@ impl Default for Clicks {
 
 impl Default for Referrals {
     fn default() -> Self {
-        Self { pool_batch: 20_000, pool_low: 5_000, token_key: Duration::from_hours(30 * 24) }
+        Self {
+            pool_batch: 20_000,
+            pool_low: 5_000,
+            token_key: Duration::from_hours(30 * 24),
+            unknown_codes_per_hour: 20,
+        }
     }
 }
 

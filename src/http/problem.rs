@@ -2,6 +2,8 @@
 //!
 //! What went wrong on our side is logged here, once, and not told to the caller.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
@@ -50,6 +52,26 @@ pub enum Kind {
     CampaignNotRunning,
     /// Somebody else has the code.
     CodeTaken,
+    /// The click token is cut or changed.
+    TokenMalformed,
+    /// The click token was not signed here.
+    TokenForged,
+    /// The click token is older than 7 days.
+    TokenExpired,
+    /// The click token comes from a link of another domain.
+    TokenOfAnotherDomain,
+    /// Another installation was first to hand the click token back.
+    ClaimedByAnotherInstall,
+    /// The invitee is bound to another inviter.
+    AlreadyBound,
+    /// The checks say no; the reason says why.
+    BindingRefused,
+    /// Too many codes that nobody has were tried.
+    TooManyAttempts,
+    /// The same event was told with other words before.
+    EventDiffers,
+    /// The campaign was retired, and takes no more triggers.
+    CampaignRetired,
     /// The same request is being carried out right now.
     RequestInFlight,
     /// The idempotency key was used for another request.
@@ -62,7 +84,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 31] = [
         Self::MalformedBody,
         Self::InvalidBody,
         Self::InvalidQuery,
@@ -80,6 +102,16 @@ impl Kind {
         Self::CampaignNotActive,
         Self::CampaignNotRunning,
         Self::CodeTaken,
+        Self::TokenMalformed,
+        Self::TokenForged,
+        Self::TokenExpired,
+        Self::TokenOfAnotherDomain,
+        Self::ClaimedByAnotherInstall,
+        Self::AlreadyBound,
+        Self::BindingRefused,
+        Self::TooManyAttempts,
+        Self::EventDiffers,
+        Self::CampaignRetired,
         Self::RequestInFlight,
         Self::IdempotencyKeyReused,
         Self::Unavailable,
@@ -140,6 +172,40 @@ impl Kind {
                 ("campaign-not-running", StatusCode::CONFLICT, "The campaign is not running")
             }
             Self::CodeTaken => ("code-taken", StatusCode::CONFLICT, "Somebody else has the code"),
+            Self::TokenMalformed => {
+                ("token-malformed", StatusCode::UNPROCESSABLE_ENTITY, "The token is cut or changed")
+            }
+            Self::TokenForged => {
+                ("token-forged", StatusCode::UNPROCESSABLE_ENTITY, "The token is not one of ours")
+            }
+            Self::TokenExpired => {
+                ("token-expired", StatusCode::UNPROCESSABLE_ENTITY, "The token is too old")
+            }
+            Self::TokenOfAnotherDomain => (
+                "token-of-another-domain",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The token belongs to another domain",
+            ),
+            Self::ClaimedByAnotherInstall => (
+                "claimed-by-another-install",
+                StatusCode::CONFLICT,
+                "Another installation claimed the click",
+            ),
+            Self::AlreadyBound => {
+                ("already-bound", StatusCode::CONFLICT, "The invitee is bound to another inviter")
+            }
+            Self::BindingRefused => {
+                ("binding-refused", StatusCode::UNPROCESSABLE_ENTITY, "There is no binding")
+            }
+            Self::TooManyAttempts => {
+                ("too-many-attempts", StatusCode::TOO_MANY_REQUESTS, "Too many attempts")
+            }
+            Self::EventDiffers => {
+                ("event-differs", StatusCode::CONFLICT, "The event was told differently before")
+            }
+            Self::CampaignRetired => {
+                ("campaign-retired", StatusCode::CONFLICT, "The campaign was retired")
+            }
             Self::RequestInFlight => (
                 "request-in-flight",
                 StatusCode::CONFLICT,
@@ -177,6 +243,8 @@ pub struct Problem {
     detail: String,
     faults: Vec<Fault>,
     allow: Option<String>,
+    reason: Option<&'static str>,
+    retry_after: Option<Duration>,
 }
 
 /// A refusal as it stands in a body.
@@ -193,6 +261,10 @@ pub struct ProblemBody {
     pub status: u16,
     /// What is wrong this time.
     pub detail: String,
+    /// Why, as a stable word for programs, where a kind has many reasons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "not-a-new-user")]
+    pub reason: Option<&'static str>,
     /// Each field that is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
@@ -201,7 +273,26 @@ pub struct ProblemBody {
 impl Problem {
     /// A problem of this kind.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), faults: Vec::new(), allow: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            faults: Vec::new(),
+            allow: None,
+            reason: None,
+            retry_after: None,
+        }
+    }
+
+    /// The same with a reason, as a stable word for programs.
+    #[must_use]
+    pub fn because(self, reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    /// The same, to be tried again after some time.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 
     /// A body with faults in its fields.
@@ -259,13 +350,14 @@ impl Problem {
             title,
             status: status.as_u16(),
             detail,
+            reason: self.reason,
             errors: self.faults,
         }
     }
 
     /// The answer.
     pub fn into_response(self) -> Response<Full<Bytes>> {
-        let (kind, allow) = (self.kind, self.allow.clone());
+        let (kind, allow, wait) = (self.kind, self.allow.clone(), self.retry_after);
         let body = serde_json::to_vec(&self.into_body()).expect("texts and numbers");
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = kind.status();
@@ -296,8 +388,22 @@ impl Problem {
             | Kind::CampaignNotActive
             | Kind::CampaignNotRunning
             | Kind::CodeTaken
+            | Kind::TokenMalformed
+            | Kind::TokenForged
+            | Kind::TokenExpired
+            | Kind::TokenOfAnotherDomain
+            | Kind::ClaimedByAnotherInstall
+            | Kind::AlreadyBound
+            | Kind::BindingRefused
+            | Kind::TooManyAttempts
+            | Kind::EventDiffers
+            | Kind::CampaignRetired
             | Kind::IdempotencyKeyReused
             | Kind::Internal => {}
+        }
+        if let Some(wait) = wait {
+            // Whole seconds, and none too early.
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().saturating_add(1)));
         }
         if let Some(allow) = allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
             headers.insert(ALLOW, allow);

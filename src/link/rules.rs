@@ -381,6 +381,11 @@ impl Judge<'_> {
     }
 }
 
+/// The moment that a text of RFC 3339 names.
+pub fn time_of(text: &str) -> Option<Timestamp> {
+    text.parse().ok().filter(|_| is_rfc3339(text))
+}
+
 /// Whether a text has the form of a time of RFC 3339: `2030-01-31T12:00:00.5+01:00`.
 fn is_rfc3339(text: &str) -> bool {
     let has_form = |text: &str, form: &str| {

@@ -77,6 +77,11 @@ impl Keys {
         Self { store, known }
     }
 
+    /// Where the keys are.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Reads a token. A key that is not known may be one that was just made elsewhere: then the table
     /// is read once more.
     pub async fn read_token(

@@ -236,6 +236,26 @@ pub fn from_referrer(text: &str) -> Cow<'_, str> {
     inside.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
+/// A click's number as a UUID: `01234567-89ab-cdef-0123-456789abcdef`.
+pub fn click_name(click_id: u128) -> String {
+    let digits = format!("{click_id:032x}");
+    let mut name = String::with_capacity(36);
+    for (place, digit) in digits.chars().enumerate() {
+        if matches!(place, 8 | 12 | 16 | 20) {
+            name.push('-');
+        }
+        name.push(digit);
+    }
+    name
+}
+
+/// The number of the click that a UUID names, if [`click_name`] could have written it, in capitals or
+/// not.
+pub fn click_named(name: &str) -> Option<u128> {
+    let click_id = u128::from_str_radix(&name.replace('-', ""), 16).ok()?;
+    click_name(click_id).eq_ignore_ascii_case(name).then_some(click_id)
+}
+
 /// Numbers given out by the database are never negative.
 fn number_of(id: i32) -> u64 {
     u64::try_from(id).unwrap_or(0)

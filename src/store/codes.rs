@@ -147,6 +147,20 @@ pub async fn find(store: &Store, code: &ReferralCode) -> Result<Option<StoredCod
     row.as_ref().map(code_of).transpose()
 }
 
+/// Who has a code, and in which campaign, as a transaction sees it.
+pub async fn find_within(
+    transaction: &Transaction<'_>,
+    code: &ReferralCode,
+) -> Result<Option<StoredCode>, Error> {
+    let row = transaction
+        .query_opt(
+            "SELECT * FROM referral_code WHERE code = $1 /* code, find_code_within */",
+            &[&code.as_str()],
+        )
+        .await?;
+    row.as_ref().map(code_of).transpose()
+}
+
 /// What became of a code that an operator chose for a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chosen {
@@ -298,7 +312,7 @@ async fn queue_for_caches(transaction: &Transaction<'_>, code: &StoredCode) -> R
     expect_rows("queue_code_for_caches", 1, queued)
 }
 
-fn code_of(row: &Row) -> Result<StoredCode, Error> {
+pub(super) fn code_of(row: &Row) -> Result<StoredCode, Error> {
     let campaign: String = row.try_get("campaign_id")?;
     Ok(StoredCode {
         code: read_code(row.try_get("code")?)?,

@@ -8,6 +8,9 @@ pub const SLUG_PERMUTATION: &str = "slug_permutation";
 /// The key by which the symbols of referral codes are shuffled.
 pub const CODE_ALPHABET: &str = "code_alphabet";
 
+/// The key by which devices are hashed before they are stored.
+pub const DEVICE_HASH: &str = "device_hash";
+
 /// The key by which visitors are divided between the targets of a link.
 pub const VISITOR_SPLIT: &str = "visitor_split";
 

@@ -28,7 +28,7 @@ const fn case(
     Case { from, to, pointer, reason, line }
 }
 
-const CASES: [Case; 22] = [
+const CASES: [Case; 24] = [
     case(("ends_at = 2031", "ends_at = 2025"), "/ends_at", "wrong-order", "ends_at"),
     case(
         ("ends_at = 2031-01-01T00:00:00+07:00", "ends_at = 2031-01-01"),
@@ -79,6 +79,8 @@ const CASES: [Case; 22] = [
         "place-holder",
         "invitation",
     ),
+    case(("since = \"campaign_start\"", "since = 5"), "/new_user/since", "wrong-type", "since"),
+    case(("code_length = 6", "code_lenght = 6"), "/code_lenght", "unknown-field", "code_lenght"),
     case(("#0b6e4f", "#ffee00"), "/accent_color", "out-of-range", "accent_color"),
     case(("#0b6e4f", "green"), "/accent_color", "wrong-type", "accent_color"),
     case(("\"IDR\"", "\"Rp\""), "/currency", "wrong-type", "currency"),

@@ -5,8 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use waypost::campaign::CampaignId;
+use waypost::campaign::document::Format;
+use waypost::campaign::service::{CampaignService, Draft};
+use waypost::config::Config;
 use waypost::local::Signal;
 
+use crate::campaigns::DEMO;
 use crate::support::{Answer, TestDatabase, TestRedis, Waypost, eventually, get, send};
 
 /// A directory that the servers' user can enter when the tests run as root.
@@ -22,6 +27,22 @@ async fn make_link(waypost: &Waypost, file: &serde_json::Value, body: &'static s
     let bearer = format!("Bearer {key}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     send(waypost.control(), "POST", "/v1/links", &headers, body).await
+}
+
+/// What became of the demo campaign after this request about it.
+async fn demo_campaign(
+    waypost: &Waypost,
+    file: &serde_json::Value,
+    method: &str,
+    end: &str,
+) -> String {
+    let key = file.get("api_key").and_then(serde_json::Value::as_str).expect("a key");
+    let bearer = format!("Bearer {key}");
+    let path = format!("/v1/campaigns/demo{end}");
+    let headers = [("authorization", bearer.as_str())];
+    let campaign = send(waypost.control(), method, &path, &headers, "").await.json();
+    let part = |name| campaign.get(name).map(ToString::to_string).unwrap_or_default();
+    format!("{} {} by {}", part("version"), part("state"), part("created_by")).replace('"', "")
 }
 
 /// The processes that work in `directory` or below it.
@@ -54,6 +75,10 @@ async fn dev_keeps_its_data_and_leaves_no_server_behind() {
     let pasted =
         make_link(&waypost, &file, r#"{"target": "https://www.rust-lang.org/learn"}"#).await;
     assert_eq!(pasted.status, 201, "{pasted:?}");
+    assert_eq!(demo_campaign(&waypost, &file, "GET", "").await, "1 active by waypost-dev");
+    // What somebody changes stays changed.
+    let retired = demo_campaign(&waypost, &file, "POST", "/retire").await;
+    assert_eq!(retired, "1 retired by waypost-dev");
     assert!(!processes_in(data.path()).is_empty(), "servers run somewhere else");
     let mode = fs::metadata(data.path().join("dev.json")).expect("the file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -64,6 +89,7 @@ async fn dev_keeps_its_data_and_leaves_no_server_behind() {
 
     let (waypost, second) = Waypost::dev(data.path(), &[]).await;
     assert_eq!(file.get("api_key"), second.get("api_key"));
+    assert_eq!(demo_campaign(&waypost, &file, "GET", "").await, retired);
     let mine = get(waypost.edge(), "/mine", &[]).await;
     assert_eq!((mine.status, mine.header("location")), (302, "https://example.com/mine"));
 
@@ -99,4 +125,22 @@ async fn dev_uses_the_servers_that_the_environment_names() {
     assert_eq!(file.get("redis_url"), Some(&redis.url().into()));
     assert_eq!(get(waypost.edge(), "/hello", &[]).await.status, 302);
     assert_eq!(processes_in(data.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn dev_brings_a_demo_campaign_of_an_earlier_program_up_to_date() {
+    let data = data_directory();
+    let (database, redis) = (TestDatabase::new().await, TestRedis::start().await);
+    let earlier = DEMO.replace("rewards_per_inviter = 20", "rewards_per_inviter = 10");
+    let service = CampaignService::new(database.store(), &Config::default());
+    let campaign: CampaignId = "demo".parse().expect("a name");
+    let draft = Draft { campaign: &campaign, text: &earlier, format: Format::Toml };
+    let (put, _) = service.put("waypost-dev", draft).await.expect("a version");
+    let version = put.record.version;
+    service.activate("waypost-dev", &campaign, version).await.expect("an active version");
+    let environment = [("DATABASE_URL", &*database.url()), ("REDIS_URL", &*redis.url())];
+    let (waypost, file) = Waypost::dev(data.path(), &environment).await;
+    assert_eq!(demo_campaign(&waypost, &file, "GET", "").await, "2 active by waypost-dev");
+    let before = demo_campaign(&waypost, &file, "GET", "/versions/1").await;
+    assert_eq!(before, "1 retired by waypost-dev");
 }

@@ -34,6 +34,7 @@ mod outages;
 mod outbound;
 mod previews;
 mod qr;
+mod referral_way;
 mod routing;
 mod shared;
 mod visitors;

@@ -50,6 +50,10 @@ pub(super) fn read(message: &str) -> Message {
         }
     }
     if let Some((found, wanted)) = after(message, "invalid type: ") {
+        if wanted == "string only" {
+            // What was found is not told in this case.
+            return said(Reason::WrongType, None, "must be a text".to_owned());
+        }
         let detail = format!("must be {}, not {}", plain(wanted), plain(found));
         return said(Reason::WrongType, None, detail);
     }

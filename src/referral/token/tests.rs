@@ -131,6 +131,18 @@ fn a_token_is_found_in_what_stores_hand_over() {
     }
 }
 
+#[test]
+fn a_click_has_one_name() {
+    let name = "01234567-89ab-cdef-0123-456789abcdef";
+    assert_eq!(click_name(token().click_id), name);
+    assert_eq!(click_name(0), "00000000-0000-0000-0000-000000000000");
+    assert_eq!(click_named(name), Some(token().click_id));
+    assert_eq!(click_named(&name.to_uppercase()), Some(token().click_id));
+    for other in ["", "+", "0123", &name.replace('-', ""), &name.replace('a', "g")] {
+        assert_eq!(click_named(other), None, "{other}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_token_reads_back(token in tokens()) {

@@ -16,7 +16,10 @@ use waypost::config::Config;
 use waypost::http::auth::ApiKey;
 use waypost::link::service::LinkService;
 use waypost::metrics::Metrics;
+use waypost::outbound::{self, Outbound};
 use waypost::referral::codes::{self, CodeService};
+use waypost::referral::services;
+use waypost::referral::token::{TokenKey, TokenKeys};
 use waypost::resolve::announce::Announcer;
 use waypost::store::{Store, keys};
 
@@ -31,8 +34,18 @@ pub struct TestApi {
     pub database: TestDatabase,
     /// The key with the scope `links`.
     pub key: String,
+    /// What time it is.
+    pub clock: Clock,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
     store: Store,
+    live: watch::Sender<Arc<Campaigns>>,
     api: Arc<Api>,
+}
+
+/// The key that signs click tokens in tests; its process knows no other.
+pub fn token_key() -> TokenKey {
+    TokenKey::new(1, UnixMillis(0), &[1; 32])
 }
 
 struct NoOperations;
@@ -88,15 +101,35 @@ impl TestApi {
         change(&mut config);
         let announcer = Announcer::new(store.clone(), None, None);
         let clock = Clock::by_hand(NOW);
-        let links = Arc::new(LinkService::new(store.clone(), announcer, &config, clock));
+        let links = Arc::new(LinkService::new(store.clone(), announcer, &config, clock.clone()));
+        let metrics = Arc::new(Metrics::new());
         let campaigns = Campaigns::read(&store, &Campaigns::default()).await.expect("campaigns");
-        let (_, campaigns) = watch::channel(Arc::new(campaigns));
+        let (live, campaigns) = watch::channel(Arc::new(campaigns));
         let operations = Arc::new(NoOperations);
         let codes = Arc::new(codes(&store, campaigns.clone(), &config));
-        let services =
-            Services { store: store.clone(), links, live_campaigns: campaigns, codes, operations };
+        let referrals = Arc::new(services::Services::new(
+            services::Parts {
+                store: store.clone(),
+                keys: watch::channel(Arc::new(TokenKeys::new([token_key()]))).1,
+                campaigns: campaigns.clone(),
+                outbound: Outbound::new(&outbound::Settings { ca_file: None, body_bytes: 1_024 })
+                    .expect("a client"),
+                device_key: [7; 32],
+                clock: clock.clone(),
+                metrics: Arc::clone(&metrics),
+            },
+            &config,
+        ));
+        let services = Services {
+            store: store.clone(),
+            links,
+            live_campaigns: campaigns,
+            codes,
+            referrals,
+            operations,
+        };
         let api = Arc::new(Api::new(services, &config));
-        let mut test = Self { database, store, key: String::new(), api };
+        let mut test = Self { database, store, key: String::new(), clock, metrics, live, api };
         test.key = test.add_key("tester", &["links"]).await;
         test
     }
@@ -104,6 +137,12 @@ impl TestApi {
     /// An API with the usual settings.
     pub async fn new() -> Self {
         Self::with(|_| {}).await
+    }
+
+    /// Reads the campaigns again, as every process does within a second of a change.
+    pub async fn read_campaigns(&self) {
+        let campaigns = Campaigns::read(&self.store, &self.live.borrow().clone()).await;
+        self.live.send_replace(Arc::new(campaigns.expect("campaigns")));
     }
 
     /// A new key.
