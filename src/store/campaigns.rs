@@ -56,7 +56,7 @@ pub struct NewVersion<'a> {
     pub actor: &'a str,
 }
 
-/// How long reading all campaigns may take. Whoever reads them has the ones from before.
+/// How long reading campaigns may take. Whoever reads them has the ones from before.
 const READ: Duration = Duration::from_secs(5);
 /// How long it may take to say whether they changed. A busy server is waited for, a frozen one is given
 /// up: the next look takes a new connection.
