@@ -10,16 +10,16 @@ use super::support::TestApi;
 use super::support::other::{Other, Reply};
 use super::support::referrals::{Referrals, click, document, refusal};
 
-fn screen(check: &str, mode: &str, more: Value) -> Value {
+fn screen(check: &str, mode: &str, fields: Value) -> Value {
     let mut screen = json!({ "check": check, "mode": mode });
-    let fields = more.as_object().cloned().unwrap_or_default();
+    let fields = fields.as_object().cloned().unwrap_or_default();
     screen.as_object_mut().expect("an object").extend(fields);
     screen
 }
 
 /// A campaign with one check.
-async fn with_check(check: &str, mode: &str, more: Value) -> Referrals {
-    Referrals::screened(json!([screen(check, mode, more)])).await
+async fn with_check(check: &str, mode: &str, fields: Value) -> Referrals {
+    Referrals::screened(json!([screen(check, mode, fields)])).await
 }
 
 fn by_code(code: &str, invitee: &str) -> Value {
@@ -61,9 +61,9 @@ async fn an_invitee_is_bound_once_and_for_ever() {
     test.api.clock.advance(Duration::from_hours(24 * 90));
     assert_eq!(test.bind(by_code(&ann, "ben")).await.status, 200);
     assert_eq!(outcome(&test, by_code(&ann, "cat")).await, said(422, "campaign-not-running"));
-    let text = test.api.metrics.text();
+    let figures = test.api.metrics.text();
     let line = "waypost_bindings_total{outcome=\"refused\",reason=\"already-bound\"} 1";
-    assert!(text.contains(line), "{text}");
+    assert!(figures.contains(line), "{figures}");
 }
 
 #[tokio::test]
@@ -365,10 +365,10 @@ async fn the_eligibility_service_is_asked_once_and_only_when_it_matters() {
     let kept = "SELECT count(*) FROM binding_decision
                 WHERE checks -> 4 ->> 'detail' = 'on a list' AND invitee = 'bad'";
     assert_eq!(test.api.count(kept).await, 1);
-    let text = test.api.metrics.text();
+    let figures = test.api.metrics.text();
     for outcome in ["yes", "no"] {
         let line = format!("waypost_eligibility_questions_total{{outcome=\"{outcome}\"}} 1");
-        assert!(text.contains(&line), "{text}");
+        assert!(figures.contains(&line), "{figures}");
     }
 }
 

@@ -38,10 +38,10 @@ async fn a_claim_is_made_once_and_answered_the_same_to_the_same_install() {
     let stored = "SELECT count(*) FROM claim WHERE source = 'play_store'
                   AND install_began_at = '2029-12-31 23:30Z'";
     assert_eq!(test.api.count(stored).await, 1);
-    let text = test.api.metrics.text();
+    let figures = test.api.metrics.text();
     for outcome in ["claimed", "replayed", "another_install"] {
         let line = format!("waypost_claims_total{{outcome=\"{outcome}\"}} 1");
-        assert!(text.contains(&line), "{text}");
+        assert!(figures.contains(&line), "{figures}");
     }
 }
 
@@ -73,8 +73,8 @@ async fn each_bad_token_has_its_own_clear_answer() {
     let elsewhere = ClickToken { domain: DomainId(2), ..good.clone() };
     let guessed = TokenKey::new(1, UnixMillis(0), &[9; 32]);
     let unknown = TokenKey::new(9, UnixMillis(0), &[9; 32]);
-    let text = minted(&good);
-    let cut = text.get(..text.len() - 5).expect("plain").to_owned();
+    let whole = minted(&good);
+    let cut = whole.get(..whole.len() - 5).expect("plain").to_owned();
     let claim = |token: String, domain: Option<&str>| {
         let mut request = body(&token, "install-1");
         request["domain"] = json!(domain);
@@ -89,7 +89,7 @@ async fn each_bad_token_has_its_own_clear_answer() {
         (minted(&at(now - 604_800)), None, 422, "token-expired", "7 days"),
         (minted(&at(now + 3_600)), None, 503, "unavailable", "moment"),
         (minted(&elsewhere), None, 422, "token-of-another-domain", "'s.example'"),
-        (text.clone(), Some("s.example"), 422, "token-of-another-domain", "'domain'"),
+        (whole.clone(), Some("s.example"), 422, "token-of-another-domain", "'domain'"),
     ] {
         let answer = claim(token, domain).await;
         assert_eq!(refusal(&answer), (status, name.to_owned()), "{answer:?}");

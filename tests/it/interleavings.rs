@@ -54,9 +54,9 @@ fn program(seed: u64) -> Vec<Operation> {
             _ => {
                 let size = random.random_range(2..=PEOPLE);
                 program.extend((0..size).map(|place| {
-                    let (invitee, inviter) =
-                        ((one + place) % PEOPLE, (one + (place + 1) % size) % PEOPLE);
-                    Operation::Bind { invitee, inviter, device: 3 + invitee }
+                    let from = (one + place) % PEOPLE;
+                    let to = (one + (place + 1) % size) % PEOPLE;
+                    Operation::Bind { invitee: from, inviter: to, device: 3 + from }
                 }));
             }
         }
@@ -122,11 +122,11 @@ fn broken_invariants(rows: &[Row]) -> String {
     let mut inviters: HashMap<&str, &str> = HashMap::new();
     let mut devices = HashSet::new();
     for row in rows {
-        let (invitee, inviter) = (row.invitee.as_str(), row.inviter.as_str());
-        if inviters.insert(invitee, inviter).is_some() {
+        let (invitee, above) = (row.invitee.as_str(), row.inviter.as_str());
+        if inviters.insert(invitee, above).is_some() {
             writeln!(broken, "{invitee} is bound twice").expect("memory");
         }
-        if invitee == inviter {
+        if invitee == above {
             writeln!(broken, "{invitee} invited himself").expect("memory");
         }
         if row.customer == Some(true) {

@@ -50,9 +50,9 @@ async fn the_same_event_is_the_same_trigger_and_another_one_is_refused() {
     // Another source has names of its own.
     assert_eq!(test.trigger(with("source", json!("loans"))).await.status, 201);
     assert_eq!(test.api.count("SELECT count(*) FROM trigger_event").await, 2);
-    let text = test.api.metrics.text();
+    let figures = test.api.metrics.text();
     let line = "waypost_triggers_total{kind=\"credit_granted\",outcome=\"stored\"} 2";
-    assert!(text.contains(line), "{text}");
+    assert!(figures.contains(line), "{figures}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

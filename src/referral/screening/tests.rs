@@ -27,6 +27,9 @@ fn good() -> Facts {
     }
 }
 
+/// Who asks, why they are refused, and what is mended then.
+type Step = (Subject<'static>, Reason, fn(&mut Facts));
+
 const SUBJECT: Subject<'static> = Subject { invitee: "ben", inviter: Some("ann") };
 
 fn said(decision: &Decision) -> String {
@@ -46,18 +49,15 @@ fn what_is_always_refused_is_refused_in_this_order() {
     let with_self = Subject { invitee: "ann", inviter: Some("ann") };
     let blocked = campaign(vec![screen(CheckKind::NewUser, Mode::Block)]);
     let mut facts = everything;
-    for (subject, reason, mend) in [
-        (
-            with_self,
-            Reason::CodeDisabled,
-            (|it| it.invitation = Invitation::Good) as fn(&mut Facts),
-        ),
+    let steps: [Step; 6] = [
+        (with_self, Reason::CodeDisabled, |it| it.invitation = Invitation::Good),
         (with_self, Reason::CampaignNotRunning, |it| it.runs = true),
         (with_self, Reason::SelfReferral, |_| {}),
         (SUBJECT, Reason::Cycle, |it| it.top = Top::OutOfSight),
         (SUBJECT, Reason::ChainTooLong, |it| it.top = Top::Another),
         (SUBJECT, Reason::NotANewUser, |it| it.was_customer = false),
-    ] {
+    ];
+    for (subject, reason, mend) in steps {
         let decision = decide(&subject, &facts, &blocked);
         assert_eq!(decision.outcome, Outcome::Refused(reason), "{}", said(&decision));
         assert_eq!(decision.findings.last().map(|it| it.said), Some(reason.name()));
@@ -82,13 +82,13 @@ fn codes_and_claims_that_lead_nowhere_are_told_apart() {
     }
 }
 
-#[test]
-fn each_check_finds_what_it_is_for_and_the_mode_says_what_follows() {
+/// A check, what it goes by, and what it finds.
+fn findings() -> Vec<(Screen, Facts, Option<Reason>)> {
     let counted = |kind, count| Facts { counted: BTreeMap::from([(kind, count)]), ..good() };
     let limited =
         |check, most| Screen { most: Some(most), hours: Some(1), ..screen(check, Mode::Block) };
     let device = screen(CheckKind::Device, Mode::Block);
-    for (screen, facts, reason) in [
+    vec![
         (
             screen(CheckKind::NewUser, Mode::Block),
             Facts { was_customer: true, ..good() },
@@ -138,7 +138,12 @@ fn each_check_finds_what_it_is_for_and_the_mode_says_what_follows() {
             Facts { eligibility: Eligibility::No, ..good() },
             Some(Reason::NotEligible),
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn each_check_finds_what_it_is_for_and_the_mode_says_what_follows() {
+    for (screen, facts, reason) in findings() {
         for (mode, expected) in [
             (Mode::Observe, Outcome::Bound),
             (Mode::Hold, reason.map_or(Outcome::Bound, Outcome::Held)),

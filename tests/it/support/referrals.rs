@@ -56,7 +56,7 @@ impl Referrals {
         let put =
             self.api.call("POST", "/v1/campaigns/spring/versions", document.to_string()).await;
         assert!(matches!(put.status, 200 | 201), "{put:?}");
-        let version = put.json()["version"].clone();
+        let version = put.json().get("version").cloned().unwrap_or_default();
         let path = format!("/v1/campaigns/spring/versions/{version}/activate");
         let activated = self.api.call("POST", &path, "").await;
         assert_eq!(activated.status, 200, "{activated:?}");
@@ -111,7 +111,7 @@ impl Referrals {
         let body = json!({ "token": minted(click), "install_id": install, "source": "play_store" });
         let answer = self.claim(body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
-        answer.json()["claim"].as_str().expect("a name").to_owned()
+        answer.json().get("claim").and_then(Value::as_str).expect("a name").to_owned()
     }
 
     /// Statuses and reasons of all decisions about an invitee, in their order.
@@ -152,7 +152,7 @@ pub fn minted(click: &ClickToken) -> String {
 /// Status, and the reason or else the name of a problem.
 pub fn refusal(answer: &Answer) -> (u16, String) {
     let body = answer.json();
-    let part = |name: &str| body[name].as_str().map(str::to_owned);
+    let part = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     let kind = part("type").unwrap_or_default().replace("urn:waypost:problem:", "");
     (answer.status, part("reason").unwrap_or(kind))
 }
