@@ -465,6 +465,11 @@ fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Err
 }
 
 impl Running {
+    /// The service that gives codes to users.
+    pub fn codes(&self) -> &CodeService {
+        &self.parts.codes
+    }
+
     /// Serves until `stop`, then ends in order: says so, waits until balancers have looked
     /// elsewhere, lets requests under way end, writes the last clicks.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) {

@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use serde_json::json;
 use waypost::campaign::{CampaignNumber, Version};
+use waypost::code::referral::ReferralCode;
+use waypost::http::auth::Scope;
 use waypost::link::DomainId;
 use waypost::local::Signal;
+use waypost::store::codes;
 
 use super::qr;
+use super::support::deployment::{call, key_for};
 use super::support::html::{Element, Page};
 use super::support::invitations::{
     self, CODE, Invitations, NAME, becomes, dated, ended, not_begun, running,
@@ -87,6 +92,27 @@ async fn every_way_to_type_a_code_leads_to_its_page() {
 }
 
 #[tokio::test]
+async fn a_code_that_was_just_given_shows_its_page_with_a_masked_name() {
+    let service = Invitations::start().await;
+    let key = key_for(&service.database.store(), Scope::Referrals).await;
+    for (user, name, headline) in [
+        ("one", "Rina Sari Dewi", "R••• S••• invites you"),
+        ("two", "<script>alert(1)</script>", "s••• invites you"),
+    ] {
+        let body = json!({ "user": user, "name": name });
+        let request = ("POST", "/v1/campaigns/demo/codes");
+        let given = call(service.waypost.control(), &key, request, Some(body)).await;
+        assert_eq!(given.status, 201, "{}", given.text());
+        let given = given.json();
+        let share_url = given["share_url"].as_str().expect("a share URL");
+        let path = share_url.strip_prefix("https://go.example").expect("our own host");
+        let page = page(&ask(&service, path, &[]).await);
+        assert_eq!(canonical(&page), share_url);
+        assert!(page.text.replace('\n', "").contains(headline), "{}", page.text);
+    }
+}
+
+#[tokio::test]
 async fn who_has_no_invitation_is_told_why_in_a_language_or_in_json() {
     let service = Invitations::start().await;
     for (campaign, document, code) in [
@@ -99,7 +125,7 @@ async fn who_has_no_invitation_is_told_why_in_a_language_or_in_json() {
     }
     let retire = ("POST", "/v1/campaigns/gone/retire");
     let control = service.waypost.control();
-    let retired = super::support::deployment::call(control, &service.key, retire, None).await;
+    let retired = call(control, &service.key, retire, None).await;
     assert_eq!(retired.status, 200);
     becomes(service.waypost.edge(), "/r/LATE22", 410).await;
     let over = ("campaign-ended", "This invitation has ended", "Undangan ini sudah berakhir");
@@ -138,11 +164,11 @@ async fn who_has_no_invitation_is_told_why_in_a_language_or_in_json() {
 async fn a_code_that_is_switched_off_shows_nothing_until_it_is_switched_on() {
     let service = Invitations::start().await;
     let store = service.database.store();
-    let code = waypost::code::referral::ReferralCode::exactly(CODE).expect("a code");
+    let code = ReferralCode::exactly(CODE).expect("a code");
     for (disabled, status) in [(true, 404), (false, 200)] {
         let mut connection = store.connection().await.expect("a connection");
         let transaction = connection.transaction().await.expect("a transaction");
-        let changed = waypost::store::codes::set_disabled(&transaction, &code, disabled).await;
+        let changed = codes::set_disabled(&transaction, &code, disabled).await;
         assert!(changed.expect("a database").is_some_and(|(_, changed)| changed));
         transaction.commit().await.expect("committed");
         becomes(service.waypost.edge(), "/r/7KQ2MX", status).await;
