@@ -10,7 +10,7 @@ use super::support::TestApi;
 use super::support::other::{Other, Reply};
 use super::support::referrals::{Referrals, click, document, refusal};
 
-fn screen(check: &str, mode: &str, fields: Value) -> Value {
+fn screen(check: &str, mode: &str, fields: &Value) -> Value {
     let mut screen = json!({ "check": check, "mode": mode });
     let fields = fields.as_object().cloned().unwrap_or_default();
     screen.as_object_mut().expect("an object").extend(fields);
@@ -18,7 +18,7 @@ fn screen(check: &str, mode: &str, fields: Value) -> Value {
 }
 
 /// A campaign with one check.
-async fn with_check(check: &str, mode: &str, fields: Value) -> Referrals {
+async fn with_check(check: &str, mode: &str, fields: &Value) -> Referrals {
     Referrals::screened(json!([screen(check, mode, fields)])).await
 }
 
@@ -114,7 +114,7 @@ async fn a_chain_is_followed_as_far_as_it_goes_and_no_further_than_a_thousand() 
 
 #[tokio::test]
 async fn who_was_a_customer_since_the_start_is_not_new() {
-    let test = with_check("new_user", "block", json!({})).await;
+    let test = with_check("new_user", "block", &json!({})).await;
     let ann = test.code("ann").await;
     assert_eq!(test.reached("ben", "credit_granted").await.status, 201);
     assert_eq!(outcome(&test, by_code(&ann, "ben")).await, said(422, "not-a-new-user"));
@@ -127,7 +127,7 @@ async fn who_was_a_customer_since_the_start_is_not_new() {
     });
     assert_eq!(test.trigger(before).await.status, 201);
     assert_eq!(outcome(&test, by_code(&ann, "dan")).await, said(201, "bound"));
-    let mut ever = document(&json!([screen("new_user", "block", json!({}))]));
+    let mut ever = document(&json!([screen("new_user", "block", &json!({}))]));
     ever["new_user"] = json!({ "without": ["credit_granted"], "since": "ever" });
     test.activate(&ever).await;
     let before = json!({
@@ -145,7 +145,7 @@ async fn the_mode_says_what_follows() {
         ("hold", said(201, "held"), "held not-a-new-user"),
         ("block", said(422, "not-a-new-user"), "refused not-a-new-user"),
     ] {
-        let test = with_check("new_user", mode, json!({})).await;
+        let test = with_check("new_user", mode, &json!({})).await;
         let ann = test.code("ann").await;
         assert_eq!(test.reached("ben", "credit_granted").await.status, 201);
         assert_eq!(outcome(&test, by_code(&ann, "ben")).await, expected, "{mode}");
@@ -158,7 +158,7 @@ async fn the_mode_says_what_follows() {
 
 #[tokio::test]
 async fn devices_and_networks_are_counted_and_stored_only_as_hashes() {
-    let test = with_check("device", "block", json!({})).await;
+    let test = with_check("device", "block", &json!({})).await;
     let ann = test.code("ann").await;
     let on = |device: &str, invitee: &str| json!({ "code": ann, "invitee": invitee, "device": device, "address": "203.0.113.77" });
     assert_eq!(outcome(&test, on("phone", "ben")).await, said(201, "bound"));
@@ -170,7 +170,7 @@ async fn devices_and_networks_are_counted_and_stored_only_as_hashes() {
     assert_eq!(test.api.count(stored).await, 2);
 
     let velocity = json!({ "most": 2, "hours": 1 });
-    let test = with_check("device_velocity", "block", velocity.clone()).await;
+    let test = with_check("device_velocity", "block", &velocity).await;
     let ann = test.code("ann").await;
     let on =
         |device: &str, invitee: &str| json!({ "code": ann, "invitee": invitee, "device": device });
@@ -187,7 +187,7 @@ async fn devices_and_networks_are_counted_and_stored_only_as_hashes() {
     test.api.clock.advance(Duration::from_hours(1));
     assert_eq!(outcome(&test, on("phone", "dan")).await, said(201, "bound"));
 
-    let test = with_check("network_velocity", "hold", velocity).await;
+    let test = with_check("network_velocity", "hold", &velocity).await;
     let ann = test.code("ann").await;
     let from = |address: &str, invitee: &str| json!({ "code": ann, "invitee": invitee, "address": address });
     for (address, invitee, expected) in [
@@ -208,8 +208,8 @@ async fn devices_and_networks_are_counted_and_stored_only_as_hashes() {
 async fn counts_hold_when_everybody_comes_at_once() {
     let api = TestApi::with_connections(12).await;
     let screening = json!([
-        screen("device", "block", json!({ "most": 2 })),
-        screen("inviter_velocity", "block", json!({ "most": 5, "hours": 1 })),
+        screen("device", "block", &json!({ "most": 2 })),
+        screen("inviter_velocity", "block", &json!({ "most": 5, "hours": 1 })),
     ]);
     let test = Referrals::on(api, &document(&screening)).await;
     let ann = test.code("ann").await;
@@ -235,8 +235,10 @@ async fn counts_hold_when_everybody_comes_at_once() {
 
 #[tokio::test]
 async fn a_claim_binds_once_and_brings_its_device_and_its_time() {
-    let screening =
-        json!([screen("install_order", "block", json!({})), screen("device", "block", json!({})),]);
+    let screening = json!([
+        screen("install_order", "block", &json!({})),
+        screen("device", "block", &json!({})),
+    ]);
     let test = Referrals::screened(screening).await;
     let ann = test.code("ann").await;
     let claimed = test.claimed(&click(&ann, 1), "install-1").await;
@@ -274,7 +276,7 @@ async fn a_claim_pins_the_version_that_its_page_promised() {
     let test = Referrals::screened(json!([])).await;
     let ann = test.code("ann").await;
     let claimed = test.claimed(&click(&ann, 1), "install-1").await;
-    test.activate(&document(&json!([screen("device", "observe", json!({}))]))).await;
+    test.activate(&document(&json!([screen("device", "observe", &json!({}))]))).await;
     assert_eq!(test.bind(json!({ "claim": claimed, "invitee": "ben" })).await.status, 201);
     assert_eq!(test.bind(by_code(&ann, "cat")).await.status, 201);
     let versions =
@@ -339,7 +341,7 @@ async fn whoever_guesses_codes_has_to_wait() {
 async fn asking(service: &Other, without_answer: &str) -> Referrals {
     let url = format!("http://{}/check", service.address());
     let more = json!({ "url": url, "without_answer": without_answer });
-    with_check("eligibility", "block", more).await
+    with_check("eligibility", "block", &more).await
 }
 
 #[tokio::test]
@@ -407,7 +409,7 @@ async fn without_an_answer_the_setting_decides() {
 
 #[tokio::test]
 async fn a_users_page_has_all_that_an_app_shows() {
-    let test = Referrals::screened(json!([screen("new_user", "hold", json!({}))])).await;
+    let test = Referrals::screened(json!([screen("new_user", "hold", &json!({}))])).await;
     let page = async |user: &str| {
         let path = format!("/v1/campaigns/spring/users/{user}");
         test.api.call("GET", &path, "").await

@@ -138,12 +138,13 @@ fn broken_invariants(rows: &[Row]) -> String {
             writeln!(broken, "{invitee} is the second on a device").expect("memory");
         }
     }
-    for start in inviters.keys() {
-        let mut up = *start;
+    for row in rows {
+        let start = row.invitee.as_str();
+        let mut up = start;
         for _ in 0..=inviters.len() {
             let Some(next) = inviters.get(up) else { break };
             up = next;
-            if up == *start {
+            if up == start {
                 writeln!(broken, "{start} is in a circle").expect("memory");
                 break;
             }
