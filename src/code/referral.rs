@@ -38,6 +38,10 @@ impl ReferralCode {
         if text.len() > LONGEST_TYPED {
             return None;
         }
+        // Links carry codes as they are stored.
+        if let Some(code) = Self::exactly(text) {
+            return Some(code);
+        }
         let kept = text.chars().filter(|character| !is_separator(*character));
         let symbols: String = kept.map(symbol).collect::<Option<_>>()?;
         Self::exactly(&symbols)
@@ -45,7 +49,9 @@ impl ReferralCode {
 
     /// The code that `text` is, letter by letter: `None` for every other spelling.
     pub fn exactly(text: &str) -> Option<Self> {
-        let is_symbol = |byte: u8| SYMBOLS.bytes().any(|symbol| symbol == byte);
+        let is_symbol = |byte: u8| {
+            byte.is_ascii_digit() || (byte.is_ascii_uppercase() && !matches!(byte, b'I' | b'O'))
+        };
         let good = (SHORTEST..=LONGEST).contains(&text.len()) && text.bytes().all(is_symbol);
         good.then(|| Self(text.into()))
     }

@@ -3,11 +3,12 @@
 //!
 //! Everything is rendered once for each version of a campaign: `markup` writes the pages with marks
 //! where a code, a name or a token goes, [`pieces`] cuts them there, and [`page`] joins the pieces for
-//! a visit. [`notice`] has what there is to say when there is no invitation, [`assets`] the styles and
+//! a visit, in memory that `buffers` has left from earlier ones. [`notice`] has what there is to say when there is no invitation, [`assets`] the styles and
 //! the script. [`stores`] knows where apps are found, [`language`] which language to use. [`places`]
 //! has the pages of all campaigns, and [`visit`] leads from a request to one of them.
 
 pub mod assets;
+mod buffers;
 pub mod language;
 mod markup;
 pub mod notice;

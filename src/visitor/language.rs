@@ -1,5 +1,7 @@
 //! What an `Accept-Language` says (RFC 9110, section 12.5.4).
 
+use std::borrow::Cow;
+
 /// So many ranges of a header are looked at. Browsers send a handful; whoever sends more has said
 /// by then what he likes.
 const MOST_RANGES: usize = 32;
@@ -31,7 +33,10 @@ pub fn likes_best(accept_language: &[u8], language: &str) -> bool {
 /// weight, and the first of equals, what RFC 4647, section 3.4, looks up. `de-AT` is served by `de`;
 /// `pt`, and `pt-PT` without a `pt`, by `pt-br`, which most who read the one can read. `None` if none
 /// of them suits. `languages` are in lower case.
-pub fn best<'a>(accept_language: &[u8], languages: &[&'a str]) -> Option<&'a str> {
+pub fn best<'a, Language: AsRef<str>>(
+    accept_language: &[u8],
+    languages: &'a [Language],
+) -> Option<&'a str> {
     // Weight 0 is never best.
     let (mut highest, mut found) = (0, None);
     for (range, weight) in ranges(accept_language).filter(|(_, weight)| *weight > 0) {
@@ -45,20 +50,25 @@ pub fn best<'a>(accept_language: &[u8], languages: &[&'a str]) -> Option<&'a str
 }
 
 /// The language that one range stands for.
-fn look_up<'a>(range: &[u8], languages: &[&'a str]) -> Option<&'a str> {
-    let range = std::str::from_utf8(range).ok()?.to_ascii_lowercase();
-    let (main, _) = range.split_once('-').unwrap_or((&range, ""));
-    let current = OLD_NAMES.iter().find(|(old, _)| *old == main).map_or(main, |(_, new)| new);
-    let range = range.replacen(main, current, 1);
-    let mut shorter = range.as_str();
+fn look_up<'a, Language: AsRef<str>>(range: &[u8], languages: &'a [Language]) -> Option<&'a str> {
+    let mut languages = languages.iter().map(AsRef::as_ref);
+    let range = std::str::from_utf8(range).ok()?;
+    let (main, _) = range.split_once('-').unwrap_or((range, ""));
+    let renamed = OLD_NAMES.iter().find(|(old, _)| main.eq_ignore_ascii_case(old));
+    let range = match renamed {
+        Some((_, new)) => Cow::Owned(range.replacen(main, new, 1)),
+        None => Cow::Borrowed(range),
+    };
+    let mut shorter: &str = &range;
     loop {
-        if let Some(language) = languages.iter().find(|language| **language == shorter) {
+        let is_it = |language: &&str| language.eq_ignore_ascii_case(shorter);
+        if let Some(language) = languages.clone().find(is_it) {
             return Some(language);
         }
         let Some((rest, _)) = shorter.rsplit_once('-') else { break };
         shorter = rest;
     }
-    languages.iter().copied().find(|language| is_within(language.as_bytes(), shorter.as_bytes()))
+    languages.find(|language| is_within(language.as_bytes(), shorter.as_bytes()))
 }
 
 /// The ranges of a header such as `Accept-Language` or `Accept-Encoding`, with their weights in
@@ -211,7 +221,7 @@ mod tests {
         }
         assert_eq!(best(b"iw-IL", &["ar", "he"]), Some("he"));
         assert_eq!(best(b"in", &["in"]), None);
-        assert_eq!(best(b"id", &[]), None);
+        assert_eq!(best(b"id", &[""; 0]), None);
     }
 
     proptest! {
@@ -221,7 +231,7 @@ mod tests {
             language in "[a-z]{0,3}(-[a-z]{2})?",
         ) {
             likes_best(&header, &language);
-            best(&header, &[&language, "en", "id"]);
+            best(&header, &[language.as_str(), "en", "id"]);
         }
 
         #[test]

@@ -4,10 +4,10 @@ use crate::visitor::language::best;
 
 /// The language for a visitor, of those that there are, in lower case: the one that the query asks for
 /// by `lang`, else the one that suits `Accept-Language` best. `None` if neither names one of them.
-pub fn chosen<'a>(
+pub fn chosen<'a, Language: AsRef<str>>(
     query: Option<&str>,
     accept_language: &[u8],
-    languages: &[&'a str],
+    languages: &'a [Language],
 ) -> Option<&'a str> {
     let mut parameters = query.unwrap_or_default().split('&');
     let asked = parameters.find_map(|parameter| parameter.strip_prefix("lang="));

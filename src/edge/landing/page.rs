@@ -38,6 +38,8 @@ pub struct Pages {
     /// In the campaign's default language.
     usual: InLanguage,
     others: Vec<InLanguage>,
+    /// The tags of all languages.
+    languages: Vec<String>,
 }
 
 /// The pages in one language.
@@ -66,6 +68,7 @@ impl Pages {
         let texts = campaign.texts.get(usual).expect("a judged campaign has its usual texts");
         let others = campaign.texts.iter().filter(|(language, _)| *language != usual);
         Self {
+            languages: campaign.texts.keys().cloned().collect(),
             usual: made.in_language(usual, texts),
             others: others.map(|(language, texts)| made.in_language(language, texts)).collect(),
         }
@@ -73,10 +76,8 @@ impl Pages {
 
     /// The language for a visitor with this query and this `Accept-Language`.
     pub fn language(&self, query: Option<&str>, accept_language: Option<&HeaderValue>) -> &str {
-        let all = std::iter::once(&self.usual).chain(&self.others);
-        let languages: Vec<&str> = all.map(|pages| pages.language.as_str()).collect();
         let accepted = accept_language.map_or(&b""[..], HeaderValue::as_bytes);
-        chosen(query, accepted, &languages).unwrap_or(&self.usual.language)
+        chosen(query, accepted, &self.languages).unwrap_or(&self.usual.language)
     }
 
     /// The page for a visit.
