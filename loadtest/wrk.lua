@@ -1,6 +1,6 @@
--- Sends a browser's GET for one slug after the other, out of a table built before the clock starts.
--- Arguments: a file with a slug on each line; a file with the headers of a browser; "check" to look at
--- every answer (slow), or "measure".
+-- Sends a browser's GET for one path after the other, out of a table built before the clock starts.
+-- Arguments: a file with a path on each line, without its first slash; a file with the headers of a
+-- browser; the status that every answer has to have, which is slow to look at, or "any".
 
 local threads = {}
 
@@ -9,7 +9,7 @@ function setup(thread)
 end
 
 local requests, count, position = {}, 0, 0
-not_redirects = 0
+not_wanted = 0
 
 function init(arguments)
   local head = { " HTTP/1.1", "Host: " .. wrk.headers["Host"] }
@@ -17,14 +17,15 @@ function init(arguments)
     head[#head + 1] = header
   end
   head = table.concat(head, "\r\n") .. "\r\n\r\n"
-  for slug in io.lines(arguments[1]) do
+  for path in io.lines(arguments[1]) do
     count = count + 1
-    requests[count] = "GET /" .. slug .. head
+    requests[count] = "GET /" .. path .. head
   end
-  if arguments[3] == "check" then
+  local wanted = tonumber(arguments[3])
+  if wanted then
     response = function(status)
-      if status ~= 302 then
-        not_redirects = not_redirects + 1
+      if status ~= wanted then
+        not_wanted = not_wanted + 1
       end
     end
   end
@@ -41,7 +42,7 @@ end
 function done(summary, latency)
   local wrong = 0
   for _, thread in ipairs(threads) do
-    wrong = wrong + (thread:get("not_redirects") or 0)
+    wrong = wrong + (thread:get("not_wanted") or 0)
   end
   local errors = summary.errors
   io.write(string.format(

@@ -9,7 +9,7 @@ use crate::corpus::{self, Link};
 use crate::machine::CpuTimes;
 use crate::meters::Meters;
 use crate::peers::{self, Peer, Place};
-use crate::wrk::{Care, Choice, Generator, Outcome};
+use crate::wrk::{Care, Choice, Generator, Outcome, Wanted};
 use crate::{Beside, Error, Options, Part, say};
 
 /// All that the redirect benchmark found.
@@ -38,6 +38,13 @@ pub(crate) struct Series {
     pub(crate) servers: Vec<Measured>,
 }
 
+impl Series {
+    /// The rounds of nginx, if it took part.
+    pub(crate) fn nginx(&self) -> Option<&Measured> {
+        self.servers.iter().find(|server| server.name.starts_with("nginx"))
+    }
+}
+
 /// The rounds of one server.
 #[derive(Serialize)]
 pub(crate) struct Measured {
@@ -59,6 +66,9 @@ pub(crate) struct Round {
     pub(crate) p50_microseconds: f64,
     /// The latency that 99 % stayed under.
     pub(crate) p99_microseconds: f64,
+    /// Processor's time that the server itself took for a request, in microseconds. Others who use the
+    /// same core make rounds slower, and change this least.
+    pub(crate) processor_microseconds: f64,
     /// The share of the time that the server's core was busy.
     pub(crate) server_core_busy: f64,
     /// The share of the time that the generator's core was busy.
@@ -91,7 +101,8 @@ pub(crate) const DISTURBED: f64 = 0.03;
 pub(crate) fn redirects(options: &Options) -> Result<Redirects, Error> {
     let directory = peers::directory()?;
     let links = corpus::links(options.links);
-    let generator = Generator::prepare(options.generator_core, directory.path(), &links)?;
+    let wanted = Wanted::redirects(&links);
+    let generator = Generator::prepare(options.generator_core, directory.path(), &wanted)?;
     let mut left_out = Vec::new();
     let cores = Cores::of(options)?;
     let place = Place { core: cores.server, directory: directory.path(), counted: false };
@@ -102,7 +113,7 @@ pub(crate) fn redirects(options: &Options) -> Result<Redirects, Error> {
     }
     let metered = servers.iter().find_map(|server| server.metrics);
     let before = metered.map(Meters::read).transpose()?;
-    let mut tally = Tally { options, generator: &generator, cores, waypost_requests: 0.0 };
+    let mut tally = Tally::new(options, &generator, cores);
     let mut series = Vec::new();
     for choice in Choice::ALL {
         say(&format!("Measuring: {} slugs, {} rounds.", choice.name(), options.rounds));
@@ -155,15 +166,17 @@ impl Cores {
     /// What came of one run of the generator, and what the machine did meanwhile.
     pub(crate) fn watch(
         self,
+        server: &Peer,
         run: impl FnOnce() -> Result<Outcome, Error>,
     ) -> Result<(Outcome, Round), Error> {
-        let before = CpuTimes::read()?;
+        let (before, seconds_before) = (CpuTimes::read()?, server.seconds()?);
         let outcome = run()?;
-        let after = CpuTimes::read()?;
+        let (after, seconds) = (CpuTimes::read()?, server.seconds()?);
         let round = Round {
             requests_per_second: outcome.requests * 1e6 / outcome.microseconds,
             p50_microseconds: outcome.p50,
             p99_microseconds: outcome.p99,
+            processor_microseconds: (seconds - seconds_before) * 1e6 / outcome.requests,
             server_core_busy: after.busy_since(&before, self.server),
             generator_core_busy: after.busy_since(&before, self.generator),
             others_busy: after.others_since(&before),
@@ -234,15 +247,24 @@ pub(crate) fn check_targets(server: &Peer, links: &[Link]) -> Result<(), Error> 
 }
 
 /// Runs the rounds, and keeps count of what Waypost was asked.
-struct Tally<'a> {
+pub(crate) struct Tally<'a> {
     options: &'a Options,
     generator: &'a Generator,
     cores: Cores,
-    waypost_requests: f64,
+    /// Requests that Waypost answered, as far as the generator saw it.
+    pub(crate) waypost_requests: f64,
+    /// How often the generator was started for Waypost.
+    pub(crate) waypost_runs: u32,
 }
 
-impl Tally<'_> {
-    fn series(&mut self, choice: Choice, servers: &[Peer]) -> Result<Series, Error> {
+impl<'a> Tally<'a> {
+    /// Nothing was asked yet.
+    pub(crate) fn new(options: &'a Options, generator: &'a Generator, cores: Cores) -> Self {
+        Self { options, generator, cores, waypost_requests: 0.0, waypost_runs: 0 }
+    }
+
+    /// All rounds of all servers, with a look at every answer before and after them.
+    pub(crate) fn series(&mut self, choice: Choice, servers: &[Peer]) -> Result<Series, Error> {
         let mut measured: Vec<Measured> = servers
             .iter()
             .map(|server| Measured { name: server.name, rounds: Vec::new(), errors: 0.0 })
@@ -291,7 +313,7 @@ impl Tally<'_> {
             let warm_up = self.send(choice, server, self.options.warm_up_seconds, Care::Measure)?;
             let (cores, seconds) = (self.cores, self.options.seconds);
             let (outcome, round) =
-                cores.watch(|| self.send(choice, server, seconds, Care::Measure))?;
+                cores.watch(server, || self.send(choice, server, seconds, Care::Measure))?;
             into.errors += warm_up.errors + outcome.errors;
             turn.push(round);
         }
@@ -308,6 +330,7 @@ impl Tally<'_> {
         let outcome = self.generator.run(server.address, choice, seconds, care)?;
         if server.metrics.is_some() {
             self.waypost_requests += outcome.requests;
+            self.waypost_runs += 1;
         }
         Ok(outcome)
     }

@@ -4,8 +4,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::wrk::BROWSER;
-
 /// A connection that is kept open between requests.
 pub(crate) struct Connection {
     host: SocketAddr,
@@ -16,10 +14,25 @@ pub(crate) struct Connection {
 pub(crate) struct Answer {
     /// The status code.
     pub(crate) status: u16,
+    /// Everything before the body, a line each, from the status line to the last header.
+    pub(crate) head: Vec<String>,
     /// The `Location` header, if there is one.
     pub(crate) location: Option<String>,
     /// The body, as text.
     pub(crate) body: String,
+}
+
+impl Answer {
+    /// How long everything before the body was on the wire, with the empty line after it.
+    pub(crate) fn head_bytes(&self) -> usize {
+        self.head.iter().map(|line| line.len() + 2).sum::<usize>() + 2
+    }
+
+    /// The headers, in order.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.head.iter().skip(1);
+        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()))
+    }
 }
 
 impl Connection {
@@ -46,10 +59,10 @@ impl Connection {
         self.exchange(&request)
     }
 
-    /// Sends `GET path` with all that a browser sends along, and does not wait for the answer.
-    pub(crate) fn ask_as_browser(&mut self, path: &str) -> std::io::Result<()> {
+    /// Sends `GET path` with these headers, one a line, and does not wait for the answer.
+    pub(crate) fn ask_with(&mut self, path: &str, headers: &str) -> std::io::Result<()> {
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
-        for header in BROWSER.lines() {
+        for header in headers.lines() {
             request.push_str(header);
             request.push_str("\r\n");
         }
@@ -59,9 +72,20 @@ impl Connection {
 
     /// `POST path` with a JSON body and an API key.
     pub(crate) fn post(&mut self, path: &str, key: &str, body: &str) -> std::io::Result<Answer> {
+        self.post_as("application/json", path, key, body)
+    }
+
+    /// `POST path` with a body of this kind and an API key.
+    pub(crate) fn post_as(
+        &mut self,
+        content_type: &str,
+        path: &str,
+        key: &str,
+        body: &str,
+    ) -> std::io::Result<Answer> {
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
             self.host,
             body.len()
         );
@@ -82,6 +106,7 @@ impl Connection {
             .and_then(|code| code.parse().ok())
             .ok_or_else(|| malformed("no status line"))?;
         let (mut location, mut length) = (None, 0);
+        let mut head = vec![status_line];
         loop {
             let line = self.line()?;
             if line.is_empty() {
@@ -96,10 +121,11 @@ impl Connection {
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
                 return Err(malformed("a body of unknown length"));
             }
+            head.push(line);
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer { status, location, body: String::from_utf8_lossy(&body).into_owned() })
+        Ok(Answer { status, head, location, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
     fn line(&mut self) -> std::io::Result<String> {

@@ -6,17 +6,18 @@ use serde::Serialize;
 
 use crate::bench::Cores;
 use crate::client::Connection;
-use crate::corpus::{self, Link};
+use crate::corpus;
+use crate::landing;
 use crate::peers::{self, Peer, Place};
 use crate::process::find;
-use crate::wrk::CONNECTIONS;
+use crate::wrk::{CONNECTIONS, Wanted};
 use crate::{Error, Options, Part, say};
 
 /// What callgrind counted for one server.
 #[derive(Serialize)]
 pub(crate) struct Counted {
-    /// The server's name.
-    pub(crate) name: &'static str,
+    /// The server's name, and what it was asked for.
+    pub(crate) name: String,
     /// Instructions in the process, from reading a request to having written its answer.
     pub(crate) instructions_per_request: f64,
 }
@@ -27,7 +28,7 @@ const LINKS: usize = 1_000;
 const FEW: u32 = 32 * CONNECTIONS;
 const MANY: u32 = 192 * CONNECTIONS;
 
-/// Counts for the bare server and for Waypost.
+/// Counts for the bare server and for Waypost, which is asked for links and for landing pages.
 pub(crate) fn count(options: &Options) -> Result<Vec<Counted>, Error> {
     if find("valgrind", &[]).is_none() {
         return Err(Error::Missing { program: "valgrind", remedy: "apt-get install valgrind" });
@@ -37,47 +38,59 @@ pub(crate) fn count(options: &Options) -> Result<Vec<Counted>, Error> {
     let core = Cores::of(options)?.server;
     let place = Place { core, directory: directory.path(), counted: true };
     say("Counting instructions of the bare server.");
-    let mut counted = vec![of(&peers::bare(place)?, place, &links)?];
-    if !options.skips(Part::Waypost) {
-        say("Counting instructions of Waypost.");
-        counted.push(of(&peers::waypost(options, place, &links, &[])?.peer, place, &links)?);
+    let redirects = Wanted::redirects(&links);
+    let mut counted = vec![of(&peers::bare(place)?, "", place, &redirects)?];
+    if options.skips(Part::Waypost) {
+        return Ok(counted);
+    }
+    say("Counting instructions of Waypost.");
+    let waypost = peers::waypost(options, place, &links, &[])?;
+    counted.push(of(&waypost.peer, ", redirect", place, &redirects)?);
+    if !options.skips(Part::Landing) {
+        let codes = landing::prepare(&waypost)?;
+        let pages = Wanted::landings(&codes);
+        let page = landing::check(&waypost.peer, &pages)?;
+        counted.push(of(&waypost.peer, ", landing page", place, &pages)?);
+        drop(waypost);
+        say("Counting instructions of the bare server with the same page.");
+        counted.push(of(&peers::pages::bare(place, &page)?, "", place, &pages)?);
     }
     Ok(counted)
 }
 
-fn of(server: &Peer, place: Place<'_>, links: &[Link]) -> Result<Counted, Error> {
+fn of(server: &Peer, what: &str, place: Place<'_>, wanted: &Wanted) -> Result<Counted, Error> {
     // Warm caches and connections are what the figure is about.
-    send(server, links, FEW)?;
+    send(server, wanted, FEW)?;
     spent(server, place)?;
-    send(server, links, FEW)?;
+    send(server, wanted, FEW)?;
     let few = spent(server, place)?;
-    send(server, links, MANY)?;
+    send(server, wanted, MANY)?;
     let many = spent(server, place)?;
     let instructions_per_request = (many - few) / f64::from(MANY - FEW);
-    Ok(Counted { name: server.name, instructions_per_request })
+    Ok(Counted { name: format!("{}{what}", server.name), instructions_per_request })
 }
 
-fn send(server: &Peer, links: &[Link], requests: u32) -> Result<(), Error> {
+fn send(server: &Peer, wanted: &Wanted, requests: u32) -> Result<(), Error> {
     let ask = || {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             connections.push(Connection::open(server.address)?);
         }
-        let mut links = links.iter().cycle();
+        let mut paths = wanted.paths.iter().cycle();
         for _ in 0..requests / CONNECTIONS {
-            for (connection, link) in connections.iter_mut().zip(&mut links) {
-                connection.ask_as_browser(&format!("/{}", link.slug))?;
+            for (connection, path) in connections.iter_mut().zip(&mut paths) {
+                connection.ask_with(&format!("/{path}"), &wanted.headers)?;
             }
             for connection in &mut connections {
                 let answer = connection.answer()?;
-                if answer.status != 302 {
+                if answer.status != wanted.status {
                     return Ok(Some(answer.status));
                 }
             }
         }
         std::io::Result::Ok(None)
     };
-    match ask().map_err(Error::io(format!("ask {} for a link", server.name)))? {
+    match ask().map_err(Error::io(format!("ask {} for what it serves", server.name)))? {
         None => Ok(()),
         Some(status) => Err(Error::broken(server.name, format!("answered with {status}"))),
     }

@@ -87,6 +87,9 @@ fn commit() -> Option<String> {
     Some(if changes.is_empty() { head } else { format!("{head}+") })
 }
 
+/// What Linux counts processors' time in, for programs, on every kind of machine that this runs on.
+const TICKS_A_SECOND: f64 = 100.0;
+
 /// Where the processors' time went since the machine started, in ticks of the kernel.
 pub(crate) struct CpuTimes {
     /// Busy and idle time of each core.
@@ -171,6 +174,12 @@ impl Processes {
     /// The process itself, its children, and theirs.
     pub(crate) fn below(&self, ancestor: u32) -> impl Iterator<Item = u32> {
         self.0.keys().copied().filter(move |id| self.descends(*id, ancestor))
+    }
+
+    /// The processor's time that these processes, and those of their children that ended, have used, in
+    /// seconds.
+    pub(crate) fn seconds(&self, ids: impl Iterator<Item = u32>) -> f64 {
+        ids.filter_map(|id| self.0.get(&id)).map(|usage| usage.ticks).sum::<f64>() / TICKS_A_SECOND
     }
 
     /// The time of all processes that do not descend from this one.

@@ -1,6 +1,6 @@
-//! Benchmarks of Waypost beside its peers: redirects per second on one core, and bytes per link in
-//! Redis; and of Waypost alone: redirects while PostgreSQL stands still, clicks on their way in and out,
-//! and referral codes. `loadtest/README.md` says what is measured, how, and how to read it.
+//! Benchmarks of Waypost beside its peers: redirects and landing pages per second on one core, and bytes
+//! per link in Redis; and of Waypost alone: redirects while PostgreSQL stands still, clicks on their way in
+//! and out, and referral codes. `loadtest/README.md` says what is measured, how, and how to read it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,12 +10,14 @@ use clap::{Parser, Subcommand};
 
 mod bare;
 mod bench;
+mod books;
 mod clicks;
 mod client;
 mod codes;
 mod corpus;
 mod database;
 mod instructions;
+mod landing;
 mod machine;
 mod memory;
 mod meters;
@@ -38,11 +40,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Only serves the constant redirect, which the others are measured against.
+    /// Only serves a constant answer, which the others are measured against.
     Bare {
         /// Where to listen.
         #[arg(long)]
         listen: SocketAddr,
+        /// A file with a page: headers, one a line; an empty line; the body. A redirect when not given.
+        #[arg(long)]
+        page: Option<PathBuf>,
     },
 }
 
@@ -120,6 +125,8 @@ pub(crate) enum Part {
     Nginx,
     /// Redirects altogether.
     Redirects,
+    /// Landing pages.
+    Landing,
     /// Redirects while PostgreSQL stands still.
     Outage,
     /// Clicks: storing them, adding them up, asking about them.
@@ -174,7 +181,7 @@ pub(crate) fn say(text: &str) {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
-        Some(Command::Bare { listen }) => bare::serve(listen).map(|()| true),
+        Some(Command::Bare { listen, page }) => bare::serve(listen, page.as_deref()).map(|()| true),
         None => run(&arguments.options),
     };
     match outcome {
@@ -193,6 +200,9 @@ fn run(options: &Options) -> Result<bool, Error> {
     let mut report = report::Report::new(machine, options);
     if !options.skips(Part::Redirects) {
         report.redirects = Some(bench::redirects(options)?);
+    }
+    if !options.skips(Part::Landing) {
+        report.landings = Some(landing::measure(options)?);
     }
     if !options.skips(Part::Outage) {
         report.outage = Some(outage::measure(options)?);

@@ -8,8 +8,9 @@ use crate::client::Connection;
 
 /// What Waypost's metrics say about redirects and clicks, since it started.
 pub(crate) struct Meters {
-    /// Requests that were answered with a redirect.
-    pub(crate) redirected: f64,
+    /// Requests that were answered with a redirect or with a landing page. Each of them is a click, when
+    /// only pages of running campaigns are asked for.
+    pub(crate) answered: f64,
     /// Clicks that were written to PostgreSQL.
     pub(crate) counted: f64,
     /// Clicks that were put into the spool.
@@ -28,10 +29,11 @@ impl Meters {
             .map_err(Error::io("read Waypost's metrics"))?
             .body;
         let total = |metric| samples(&text, metric).map(|(_, value)| value).sum();
-        let redirected = samples(&text, "waypost_http_requests_total")
+        let answered = samples(&text, "waypost_http_requests_total")
             .filter(|(labels, _)| {
-                label(labels, "listener") == Some("edge")
-                    && label(labels, "status_class") == Some("3xx")
+                let is = |name, value| label(labels, name) == Some(value);
+                let is_page = is("route", "landing") && is("status_class", "2xx");
+                is("listener", "edge") && (is("status_class", "3xx") || is_page)
             })
             .map(|(_, value)| value)
             .sum();
@@ -39,7 +41,7 @@ impl Meters {
             .map(|(labels, value)| (label(labels, "reason").unwrap_or("unknown").to_owned(), value))
             .collect();
         Ok(Self {
-            redirected,
+            answered,
             counted: total("waypost_clicks_counted_total"),
             spooled: total("waypost_clicks_spooled_total"),
             spool_bytes: total("waypost_click_spool_bytes"),

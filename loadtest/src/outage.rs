@@ -1,19 +1,15 @@
 //! What people notice while PostgreSQL stands still: redirects of links that are in the cache, with
 //! PostgreSQL running and frozen by turns; and whether all clicks are counted afterwards.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
-use waypost::clock::Stopwatch;
 
 use crate::bench::{self, CHECK_SECONDS, Cores, DISTURBED, Round};
+use crate::books::{Books, Ledger};
 use crate::corpus;
-use crate::database::Database;
 use crate::meters::Meters;
 use crate::peers::{self, Place, Waypost};
-use crate::wrk::{CONNECTIONS, Care, Choice, Generator, Outcome};
+use crate::wrk::{Care, Choice, Generator, Outcome, Wanted};
 use crate::{Beside, Error, Options, say};
 
 /// What the outage benchmark found.
@@ -38,39 +34,6 @@ pub(crate) struct Outage {
     pub(crate) books: Books,
 }
 
-/// Requests beside the clicks that they became, over all rounds.
-#[derive(Serialize)]
-pub(crate) struct Books {
-    /// Requests that the generator had answers for.
-    pub(crate) sent: f64,
-    /// Requests that were in flight when the generator stopped: the most that there can be.
-    pub(crate) in_flight_at_most: u32,
-    /// Requests that Waypost redirected.
-    pub(crate) redirected: f64,
-    /// Clicks that Waypost says it counted.
-    pub(crate) counted: f64,
-    /// What the totals in PostgreSQL grew by.
-    pub(crate) stored: f64,
-    /// Those of the clicks that waited in the spool meanwhile.
-    pub(crate) spooled: f64,
-    /// Clicks that were dropped, by reason.
-    pub(crate) dropped: BTreeMap<String, f64>,
-    /// Bytes left in the spool at the end.
-    pub(crate) spool_bytes: f64,
-}
-
-impl Books {
-    /// Whether each redirect became one click in PostgreSQL, or one that Waypost says it dropped.
-    pub(crate) fn balance(&self) -> bool {
-        let same = |one: f64, other: f64| (one - other).abs() < 0.5;
-        let unanswered = self.redirected - self.sent;
-        (0.0..=f64::from(self.in_flight_at_most)).contains(&unanswered)
-            && same(self.redirected, self.counted + self.dropped.values().sum::<f64>())
-            && same(self.counted, self.stored)
-            && same(self.spool_bytes, 0.0)
-    }
-}
-
 /// Few enough links that all of them stay in the first tier, and are asked for all the time.
 const LINKS: usize = 1_000;
 
@@ -81,12 +44,6 @@ const LEAST_SECONDS: u32 = 12;
 /// How slugs are chosen.
 const CHOICE: Choice = Choice::Zipf;
 
-/// How long Waypost may take to store what waits, once PostgreSQL is back.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Between two looks at Waypost's figures: longer than its threads keep figures of their own.
-const PAUSE: Duration = Duration::from_millis(300);
-
 /// How often processes are listed until there are no more to stop.
 const LISTINGS: usize = 20;
 
@@ -95,7 +52,8 @@ pub(crate) fn measure(options: &Options) -> Result<Outage, Error> {
     let directory = peers::directory()?;
     let links = corpus::links(LINKS);
     let cores = Cores::of(options)?;
-    let generator = Generator::prepare(cores.generator, directory.path(), &links)?;
+    let generator =
+        Generator::prepare(cores.generator, directory.path(), &Wanted::redirects(&links))?;
     let place = Place { core: cores.server, directory: directory.path(), counted: false };
     say(&format!("Starting Waypost with {LINKS} links, to stop its PostgreSQL now and then."));
     let waypost = peers::waypost(options, place, &links, &[])?;
@@ -106,12 +64,11 @@ pub(crate) fn measure(options: &Options) -> Result<Outage, Error> {
         waypost: &waypost,
         seconds: options.seconds.max(LEAST_SECONDS),
         warm_up_seconds: options.warm_up_seconds,
+        ledger: Ledger::open(&waypost.whereabouts)?,
         sent: 0.0,
         runs: 0,
         errors: 0.0,
     };
-    let database = Database::at(&waypost.whereabouts.database_url)?;
-    let before = (trial.settle()?, stored(&database)?);
     trial.check()?;
     let (mut running, mut frozen, mut repeated) = (Vec::new(), Vec::new(), 0);
     while running.len() < usize::try_from(options.rounds).unwrap_or(usize::MAX) {
@@ -126,7 +83,6 @@ pub(crate) fn measure(options: &Options) -> Result<Outage, Error> {
         running.push(with);
         frozen.push(without);
     }
-    let after = (trial.settle()?, stored(&database)?);
     Ok(Outage {
         links: LINKS,
         stores_on_measured_core: options.stores == Beside::Server,
@@ -135,15 +91,8 @@ pub(crate) fn measure(options: &Options) -> Result<Outage, Error> {
         running,
         frozen,
         errors: trial.errors,
-        books: trial.books(&before, &after),
+        books: trial.ledger.close(trial.sent, trial.runs)?,
     })
-}
-
-/// All clicks that are in the database.
-fn stored(database: &Database) -> Result<f64, Error> {
-    let sum = database
-        .number("/* sum_of_clicks */ SELECT coalesce(sum(total), 0)::bigint FROM link_clicks")?;
-    Ok(u32::try_from(sum).map_or(f64::NAN, f64::from))
 }
 
 /// Runs the rounds, and keeps count of what was sent.
@@ -153,6 +102,7 @@ struct Trial<'a> {
     waypost: &'a Waypost,
     seconds: u32,
     warm_up_seconds: u32,
+    ledger: Ledger<'a>,
     sent: f64,
     runs: u32,
     errors: f64,
@@ -165,7 +115,7 @@ impl Trial<'_> {
         let frozen = Frozen::below(self.waypost.peer.id())?;
         self.send(LEAST_SECONDS, Care::Check)?;
         drop(frozen);
-        self.settle().map(drop)
+        self.ledger.settle().map(drop)
     }
 
     fn round_running(&mut self) -> Result<Round, Error> {
@@ -182,7 +132,7 @@ impl Trial<'_> {
         let round = self.watch()?;
         drop(frozen);
         // What waits is stored before anything else is measured: it would be that round's burden.
-        if self.settle()?.spooled > spooled {
+        if self.ledger.settle()?.spooled > spooled {
             Ok(round)
         } else {
             let what = "no click waited for it: it went on though it was told to stand still";
@@ -191,8 +141,8 @@ impl Trial<'_> {
     }
 
     fn watch(&mut self) -> Result<Round, Error> {
-        let (cores, seconds) = (self.cores, self.seconds);
-        let (_, round) = cores.watch(|| self.send(seconds, Care::Measure))?;
+        let (cores, seconds, waypost) = (self.cores, self.seconds, self.waypost);
+        let (_, round) = cores.watch(&waypost.peer, || self.send(seconds, Care::Measure))?;
         Ok(round)
     }
 
@@ -202,42 +152,6 @@ impl Trial<'_> {
         self.runs += 1;
         self.errors += outcome.errors;
         Ok(outcome)
-    }
-
-    /// Waits until every redirect is a click in PostgreSQL or was dropped. When that does not happen
-    /// in time, the books will show it.
-    fn settle(&self) -> Result<Meters, Error> {
-        let waited = Stopwatch::start();
-        loop {
-            std::thread::sleep(PAUSE);
-            let meters = Meters::read(self.waypost.whereabouts.control)?;
-            let done = meters.spool_bytes == 0.0
-                && meters.counted + meters.all_dropped() >= meters.redirected;
-            if done {
-                return Ok(meters);
-            }
-            if waited.elapsed() > PATIENCE {
-                say(&format!("Clicks still wait after {PATIENCE:?}; going on."));
-                return Ok(meters);
-            }
-        }
-    }
-
-    fn books(&self, before: &(Meters, f64), after: &(Meters, f64)) -> Books {
-        let ((earlier, stored_before), (later, stored)) = (before, after);
-        let dropped = later.dropped.iter().map(|(reason, clicks)| {
-            (reason.clone(), clicks - earlier.dropped.get(reason).copied().unwrap_or_default())
-        });
-        Books {
-            sent: self.sent,
-            in_flight_at_most: self.runs.saturating_mul(CONNECTIONS),
-            redirected: later.redirected - earlier.redirected,
-            counted: later.counted - earlier.counted,
-            stored: stored - stored_before,
-            spooled: later.spooled - earlier.spooled,
-            dropped: dropped.collect(),
-            spool_bytes: later.spool_bytes,
-        }
     }
 }
 
@@ -278,43 +192,6 @@ impl Drop for Frozen {
                 Ok(()) | Err(rustix::io::Errno::SRCH) => {}
                 Err(error) => say(&format!("PostgreSQL may still stand still: {error}")),
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn books() -> Books {
-        Books {
-            sent: 990.0,
-            in_flight_at_most: 64,
-            redirected: 1_000.0,
-            counted: 998.0,
-            stored: 998.0,
-            spooled: 500.0,
-            dropped: BTreeMap::from([("queue_full".to_owned(), 2.0)]),
-            spool_bytes: 0.0,
-        }
-    }
-
-    #[test]
-    fn the_books_balance_only_when_each_redirect_became_one_click() {
-        type Spoil = fn(&mut Books);
-        assert!(books().balance());
-        let wrong: [(&str, Spoil); 6] = [
-            ("a click that nobody counted", |it| it.redirected += 1.0),
-            ("a click that is said to be counted and is not stored", |it| it.stored -= 1.0),
-            ("a click that is stored twice", |it| it.stored += 1.0),
-            ("a click that was dropped and not said to be", |it| it.dropped.clear()),
-            ("a click that waits", |it| it.spool_bytes = 90.0),
-            ("more answers than Waypost gave", |it| it.sent = 1_001.0),
-        ];
-        for (name, spoil) in wrong {
-            let mut spoilt = books();
-            spoil(&mut spoilt);
-            assert!(!spoilt.balance(), "{name}");
         }
     }
 }

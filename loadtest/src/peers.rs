@@ -1,5 +1,6 @@
 //! The servers that are measured: Waypost, the bare hyper server, and nginx.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ use crate::corpus::Link;
 use crate::machine::Processes;
 use crate::process::{Process, find, free_address, pinned};
 use crate::{Beside, Error, Options};
+
+pub(crate) mod pages;
 
 /// Links in one request of the batch.
 const BATCH: usize = 10_000;
@@ -36,6 +39,13 @@ impl Peer {
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The processor's time that it has used, in seconds, without that of PostgreSQL and Redis.
+    pub(crate) fn seconds(&self) -> Result<f64, Error> {
+        let processes = Processes::read().map_err(Error::io("list the processes"))?;
+        let own = processes.below(self.id()).filter(|id| !is_named(*id, &STORES));
+        Ok(processes.seconds(own))
     }
 }
 
@@ -74,15 +84,19 @@ pub(crate) fn directory() -> Result<tempfile::TempDir, Error> {
         .map_err(Error::io("make a temporary directory"))
 }
 
-/// The bare server: this program again.
+/// The bare server, which answers with redirects.
 pub(crate) fn bare(place: Place<'_>) -> Result<Peer, Error> {
+    bare_with(place, "bare hyper, constant 302", &[])
+}
+
+/// The bare server: this program again.
+fn bare_with(place: Place<'_>, name: &'static str, more: &[&OsStr]) -> Result<Peer, Error> {
     let program = std::env::current_exe().map_err(Error::io("find this program"))?;
     let address = free_address()?;
     let mut command = place.command(&program);
-    command.arg("bare").arg("--listen").arg(address.to_string());
+    command.arg("bare").arg("--listen").arg(address.to_string()).args(more);
     let mut process = Process::start("bare", command, place.directory)?;
     process.wait_for_port(address)?;
-    let name = "bare hyper, constant 302";
     Ok(Peer { name, address, knows_links: false, metrics: None, process })
 }
 
@@ -225,20 +239,25 @@ fn fill(waypost: &Whereabouts, links: &[Link]) -> Result<(), Error> {
     Ok(())
 }
 
+/// What the names of PostgreSQL's and Redis' programs begin with.
+const STORES: [&str; 2] = ["postgres", "redis"];
+
 /// The processes that Waypost started whose programs' names begin with one of `names`.
 pub(crate) fn stores(waypost: u32, names: &[&str]) -> Result<Vec<u32>, Error> {
     let processes = Processes::read().map_err(Error::io("list the processes"))?;
-    let is_one = |id: &u32| {
-        let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
-        names.iter().any(|begin| name.starts_with(begin))
-    };
-    Ok(processes.below(waypost).filter(is_one).collect())
+    Ok(processes.below(waypost).filter(|id| is_named(*id, names)).collect())
+}
+
+/// Whether the name of a process' program begins with one of `names`.
+fn is_named(id: u32, names: &[&str]) -> bool {
+    let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+    names.iter().any(|begin| name.starts_with(begin))
 }
 
 /// Moves the PostgreSQL and the Redis that Waypost started to another core.
 fn move_stores(core: usize, waypost: u32) -> Result<(), Error> {
     let mut moved = 0;
-    for id in stores(waypost, &["postgres", "redis"])? {
+    for id in stores(waypost, &STORES)? {
         let status = Command::new("taskset")
             .args(["-a", "-c", "-p", &core.to_string(), &id.to_string()])
             .output()

@@ -9,6 +9,7 @@ use crate::bench::{Clicks, Measured, Redirects, Round, Series, median};
 use crate::clicks::Pipeline;
 use crate::codes::Codes;
 use crate::instructions::Counted;
+use crate::landing::Landings;
 use crate::machine::Machine;
 use crate::memory::Memory;
 use crate::outage::Outage;
@@ -17,6 +18,7 @@ use crate::{Error, Options, say};
 
 mod clicks;
 mod codes;
+mod landing;
 mod outage;
 
 /// Everything that was found.
@@ -30,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     /// Redirects per second.
     pub(crate) redirects: Option<Redirects>,
+    /// Landing pages per second.
+    pub(crate) landings: Option<Landings>,
     /// Redirects with PostgreSQL running and frozen.
     pub(crate) outage: Option<Outage>,
     /// Clicks stored, added up and asked about.
@@ -56,6 +60,7 @@ impl Report {
             round_seconds,
             machine,
             redirects: None,
+            landings: None,
             outage: None,
             clicks: None,
             codes: None,
@@ -73,7 +78,7 @@ impl Report {
             .outage
             .as_ref()
             .is_none_or(|outage| outage.errors == 0.0 && outage.books.balance());
-        right && kept
+        right && kept && self.landings.as_ref().is_none_or(Landings::is_clean)
     }
 
     /// Prints the report and writes its two files.
@@ -121,6 +126,9 @@ impl fmt::Display for Report {
         if let Some(redirects) = &self.redirects {
             write_redirects(f, redirects, self.round_seconds)?;
         }
+        if let Some(landings) = &self.landings {
+            landing::write(f, landings, self.round_seconds)?;
+        }
         if let Some(outage) = &self.outage {
             outage::write(f, outage)?;
         }
@@ -159,34 +167,38 @@ fn write_redirects(
         writeln!(f, "Left out: {word}.")?;
     }
     for series in &redirects.series {
-        write_series(f, series)?;
+        let name = series.choice.name();
+        writeln!(f, "\n### {name} choice of links")?;
+        write_series(f, series, "nginx's map")?;
     }
     redirects.clicks.as_ref().map_or(Ok(()), |clicks| write_clicks(f, clicks))
 }
 
-fn write_series(f: &mut fmt::Formatter<'_>, series: &Series) -> fmt::Result {
+/// The servers of a series, beside the bare one and beside nginx, which does `what`.
+fn write_series(f: &mut fmt::Formatter<'_>, series: &Series, what: &str) -> fmt::Result {
     writeln!(
         f,
-        "\n### {} choice of links, {} rounds, {} more turns disturbed and repeated\n\n\
-         | server | requests/s | of bare hyper | of nginx's map | p50 ms | p99 ms | its core busy \
-         | wrk's core busy | others busy | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-        series.choice.name(),
+        "\n{} rounds, {} more turns disturbed and repeated:\n\n\
+         | server | requests/s | of bare hyper | of {what} | p50 ms | p99 ms | µs of processor each \
+         | its core busy | wrk's core busy | others busy | errors \
+         |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         series.servers.first().map_or(0, |server| server.rounds.len()),
         series.repeated,
     )?;
     let bare = series.servers.first();
-    let nginx = series.servers.iter().find(|server| server.name.starts_with("nginx"));
+    let nginx = series.nginx();
     for server in &series.servers {
         let middle = |of: fn(&Round) -> f64| median(server.rounds.iter().map(of));
         writeln!(
             f,
-            "| {} | {:.0} | {} | {} | {:.2} | {:.2} | {:.0} % | {:.0} % | {:.1} % | {} |",
+            "| {} | {:.0} | {} | {} | {:.2} | {:.2} | {:.1} | {:.0} % | {:.0} % | {:.1} % | {} |",
             server.name,
             middle(|round| round.requests_per_second),
-            ratio(server, bare),
-            ratio(server, nginx),
+            ratio(server, bare, REQUESTS),
+            ratio(server, nginx, REQUESTS),
             middle(|round| round.p50_microseconds) / 1e3,
             middle(|round| round.p99_microseconds) / 1e3,
+            middle(|round| round.processor_microseconds),
             middle(|round| round.server_core_busy) * 100.0,
             middle(|round| round.generator_core_busy) * 100.0,
             middle(|round| round.others_busy) * 100.0,
@@ -196,15 +208,16 @@ fn write_series(f: &mut fmt::Formatter<'_>, series: &Series) -> fmt::Result {
     Ok(())
 }
 
+/// A figure of a round.
+type Figure = fn(&Round) -> f64;
+
+const REQUESTS: Figure = |round| round.requests_per_second;
+
 /// The median of the ratios within each turn, which a slow drift of the machine leaves alone.
-fn ratio(server: &Measured, to: Option<&Measured>) -> String {
+fn ratio(server: &Measured, to: Option<&Measured>, of: Figure) -> String {
     let Some(to) = to else { return "–".to_owned() };
-    let ratios: Vec<f64> = server
-        .rounds
-        .iter()
-        .zip(&to.rounds)
-        .map(|(one, other)| one.requests_per_second / other.requests_per_second)
-        .collect();
+    let ratios: Vec<f64> =
+        server.rounds.iter().zip(&to.rounds).map(|(one, other)| of(one) / of(other)).collect();
     let mut text = format!("{:.2}", median(ratios.iter().copied()));
     if server.name != to.name {
         let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);

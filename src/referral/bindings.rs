@@ -178,7 +178,9 @@ impl BindingService {
         let ask = self.ask(current, request, (brought, address), now);
         let outcome = self.decided(ask).await;
         if matches!(outcome, Err(Error::Refused(Reason::UnknownCode | Reason::UnknownClaim))) {
-            guessers.iter().for_each(|who| self.attempts.count(who, now));
+            for who in &guessers {
+                self.attempts.count(who, now);
+            }
         }
         outcome
     }

@@ -7,15 +7,12 @@ use tokio::time::Instant;
 use waypost::http::auth::Scope;
 
 use super::campaigns::DEMO;
-use super::support::campaign;
 use super::support::deployment::{call, key_for, metric};
-use super::support::{
-    Answer, Proxy, TestDatabase, TestPostgres, Traffic, Waypost, eventually, send,
-};
+use super::support::{Answer, TestDatabase, TestPostgres, Waypost, eventually, send};
 
 /// How long a change may take to be everywhere.
-const SOON: Duration = Duration::from_secs(1);
-/// How long servers may take to come and go.
+const SECOND: Duration = Duration::from_secs(1);
+/// How long servers may take to come and go, and changes on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The good document with another cap: another version.
@@ -43,7 +40,7 @@ async fn in_use(waypost: &Waypost) -> String {
     metric(waypost.control(), series).await.to_string()
 }
 
-async fn comes_in_use(waypost: &Waypost, version: &str) {
+async fn soon_in_use(waypost: &Waypost, version: &str) {
     let what = format!("version {version} is in use");
     eventually(&what, PATIENCE, async || (in_use(waypost).await == version).then_some(())).await;
 }
@@ -56,36 +53,21 @@ async fn a_change_reaches_two_processes_within_a_second() {
     let key = key_for(&database.store(), Scope::Campaigns).await;
     let first = put(&one, &key, with_cap(1)).await;
     let second = put(&other, &key, with_cap(2)).await;
+    let mut within_a_second = 0;
     // There and back again: a rollback is a change like any other.
-    let mut times = Vec::new();
-    for version in [first, second, first, second, first] {
+    let changes = [first, second, first, second, first, second, first];
+    for version in changes {
         assert_eq!(activate(&one, &key, version).await.status, 200);
-        let began = Instant::now();
-        let number = &version.to_string();
-        tokio::join!(comes_in_use(&one, number), comes_in_use(&other, number));
-        times.push(began.elapsed());
+        let (began, number) = (Instant::now(), &version.to_string());
+        tokio::join!(soon_in_use(&one, number), soon_in_use(&other, number));
+        within_a_second += usize::from(began.elapsed() <= SECOND);
         for waypost in [&one, &other] {
             let shown = call(waypost.control(), &key, ("GET", "/v1/campaigns/spring"), None).await;
             assert_eq!(shown.json()["in_use"], version);
         }
     }
-    // Not each of them: somebody else may need the machine at that moment.
-    times.sort();
-    assert!(times.get(1).is_some_and(|second| *second < SOON), "{times:?}");
-}
-
-#[tokio::test]
-async fn a_change_arrives_although_postgres_is_slower_than_a_redirect_would_wait() {
-    let database = TestDatabase::new().await;
-    let proxy = Proxy::start(database.endpoint()).await;
-    let waypost = Waypost::start(&[("DATABASE_URL", &database.url_through(&proxy))]).await;
-    // Twice that for each question and its answer.
-    proxy.set(Traffic::Delayed(Duration::from_millis(200)));
-    campaign::activate(&database.store(), "spring", DEMO).await;
-    eventually("the version is in use", PATIENCE, async || {
-        (in_use(&waypost).await == "1").then_some(())
-    })
-    .await;
+    // A machine that is busy with other tests may hold one of them up.
+    assert!(within_a_second * 2 > changes.len(), "{within_a_second} of {}", changes.len());
 }
 
 #[tokio::test]
@@ -96,7 +78,7 @@ async fn the_last_good_version_stays_while_postgres_is_away() {
     let first = put(&waypost, &key, with_cap(1)).await;
     let second = put(&waypost, &key, with_cap(2)).await;
     assert_eq!(activate(&waypost, &key, first).await.status, 200);
-    comes_in_use(&waypost, "1").await;
+    soon_in_use(&waypost, "1").await;
     postgres.kill();
     eventually("the process notices", PATIENCE, async || {
         let ready = super::support::get(waypost.control(), "/readyz", &[]).await;
@@ -123,7 +105,7 @@ async fn a_version_that_cannot_be_read_leaves_the_last_good_one() {
     let key = key_for(&database.store(), Scope::Campaigns).await;
     let first = put(&waypost, &key, with_cap(1)).await;
     assert_eq!(activate(&waypost, &key, first).await.status, 200);
-    comes_in_use(&waypost, "1").await;
+    soon_in_use(&waypost, "1").await;
 
     let connection = database.connect().await;
     connection
@@ -146,12 +128,12 @@ async fn a_version_that_cannot_be_read_leaves_the_last_good_one() {
         .await;
     };
     unreadable(&waypost, "1").await;
-    comes_in_use(&waypost, "1").await;
+    soon_in_use(&waypost, "1").await;
     assert!(waypost.log().contains("the last good one stays"), "{}", waypost.log());
     // Who starts now has no last good one in memory, and takes it from the database.
     let late = Waypost::start(&environment).await;
     unreadable(&late, "1").await;
-    comes_in_use(&late, "1").await;
+    soon_in_use(&late, "1").await;
 
     let shown = call(late.control(), &key, ("GET", "/v1/campaigns/spring"), None).await.json();
     assert_eq!((&shown["version"], &shown["in_use"]), (&2.into(), &1.into()));
@@ -162,7 +144,7 @@ async fn a_version_that_cannot_be_read_leaves_the_last_good_one() {
     let third = put(&late, &key, with_cap(3)).await;
     assert_eq!(activate(&late, &key, third).await.status, 200);
     for waypost in [&waypost, &late] {
-        comes_in_use(waypost, "3").await;
+        soon_in_use(waypost, "3").await;
         unreadable(waypost, "0").await;
     }
 }

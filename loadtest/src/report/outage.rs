@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use crate::bench::{Round, median};
-use crate::outage::{Books, Outage};
+use crate::books::Books;
+use crate::outage::Outage;
 use crate::wrk::CONNECTIONS;
 
 pub(super) fn write(f: &mut fmt::Formatter<'_>, outage: &Outage) -> fmt::Result {
@@ -110,26 +111,27 @@ fn write_rounds(f: &mut fmt::Formatter<'_>, outage: &Outage) -> fmt::Result {
     Ok(())
 }
 
-fn write_books(f: &mut fmt::Formatter<'_>, books: &Books) -> fmt::Result {
+/// What became of the clicks, in a sentence.
+pub(super) fn write_books(f: &mut fmt::Formatter<'_>, books: &Books) -> fmt::Result {
     let mut dropped = String::new();
     for (reason, clicks) in books.dropped.iter().filter(|(_, clicks)| **clicks > 0.0) {
         write!(dropped, ", {clicks:.0} as {reason}")?;
     }
     let verdict = if books.balance() {
-        "Each redirect became one click, or one that is said to be dropped"
+        "Each answer became one click, or one that is said to be dropped"
     } else {
-        "**Redirects and clicks do not match**"
+        "**Answers and clicks do not match**"
     };
     writeln!(
         f,
-        "\n{verdict}: of {:.0} requests with an answer ({:.0} redirects; up to {} were in flight when wrk \
+        "\n{verdict}: of {:.0} requests with an answer ({:.0} by Waypost's count; up to {} were in flight when wrk \
          stopped) {:.0} were counted and {:.0} dropped{dropped}. The totals in PostgreSQL grew by {:.0}; \
          {:.0} of the clicks had waited in the spool, where {:.0} bytes are left.",
         books.sent,
-        books.redirected,
+        books.answered,
         books.in_flight_at_most,
         books.counted,
-        books.dropped.values().sum::<f64>(),
+        books.all_dropped(),
         books.stored,
         books.spooled,
         books.spool_bytes,
