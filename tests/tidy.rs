@@ -37,6 +37,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "referral", "store",
         ],
     ),
+    ("referral/services", &["campaign", "clock", "config", "metrics", "outbound", "store"]),
     ("referral/claims", &["campaign", "clock", "config", "link", "metrics", "store"]),
     ("referral/eligibility", &["campaign", "clock", "metrics", "outbound"]),
     ("referral/keys", &["clock", "store"]),

@@ -281,10 +281,10 @@ async fn every_store_is_told_which_click_it_was() {
     let database = service.database.connect().await;
     let click = format!("{:032x}", token.click_id);
     eventually("the visit is stored", PATIENCE, async || {
-        let find = "SELECT visit.kind, visit.device FROM visit
-                    JOIN referral_code AS code ON code.id = visit.link_id
-                    WHERE visit.click_id = $1::text::uuid /* click */ AND code.code = $2";
-        let row = database.query_opt(find, &[&click, &CODE]).await.expect("a database")?;
+        let query = "SELECT visit.kind, visit.device FROM visit
+                      JOIN referral_code AS code ON code.id = visit.link_id
+                      WHERE visit.click_id = $1::text::uuid /* click */ AND code.code = $2";
+        let row = database.query_opt(query, &[&click, &CODE]).await.expect("a database")?;
         let visit: (String, String) = (row.get(0), row.get(1));
         assert_eq!(visit, ("person".to_owned(), "android".to_owned()));
         Some(())
