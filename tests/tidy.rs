@@ -29,7 +29,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
-    ("link/domains/service", &["code", "config", "store"]),
+    ("link/domains/service", &["campaign", "code", "config", "store"]),
     (
         "referral/bindings",
         &[

@@ -19,11 +19,11 @@ thread_local! {
 /// A page that is being joined or sent. When it is dropped, its memory is kept by the thread that it is
 /// dropped in.
 #[derive(Debug)]
-pub struct PageBuffer(Vec<u8>);
+pub(super) struct PageBuffer(Vec<u8>);
 
 impl PageBuffer {
     /// An empty page with room for so many bytes.
-    pub fn with_room(bytes: usize) -> Self {
+    pub(super) fn with_room(bytes: usize) -> Self {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
         let mut page = spare.ok().flatten().unwrap_or_default();
         page.reserve(bytes);
@@ -31,12 +31,12 @@ impl PageBuffer {
     }
 
     /// Writes behind what is there.
-    pub fn push(&mut self, text: &str) {
+    pub(super) fn push(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());
     }
 
     /// The page as the body of an answer.
-    pub fn into_body(self) -> Bytes {
+    pub(super) fn into_body(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }
@@ -61,7 +61,7 @@ impl Drop for PageBuffer {
             }
         };
         // A thread that ends keeps nothing.
-        drop(SPARE.try_with(keep));
+        SPARE.try_with(keep).unwrap_or_default();
     }
 }
 

@@ -62,6 +62,9 @@ impl Edge {
         match self.find_code(request, peer, &places, code).await {
             Ok(found) if found.place.domain != domain.id => {
                 let mut home = share_url(&found);
+                if wants_picture {
+                    home.push_str(QR);
+                }
                 if let Some(query) = request.uri().query() {
                     home = format!("{home}?{query}");
                 }
