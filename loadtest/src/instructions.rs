@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
-use crate::bench::Cores;
+use crate::bench::{self, Cores};
 use crate::client::Connection;
 use crate::corpus;
 use crate::landing;
@@ -45,6 +45,7 @@ pub(crate) fn count(options: &Options) -> Result<Vec<Counted>, Error> {
     }
     say("Counting instructions of Waypost.");
     let waypost = peers::waypost(options, place, &links, &[])?;
+    bench::check_targets(&waypost.peer, &links)?;
     counted.push(of(&waypost.peer, ", redirect", place, &redirects)?);
     if !options.skips(Part::Landing) {
         let codes = landing::prepare(&waypost)?;
