@@ -123,6 +123,7 @@ impl TriggerService {
             body_hash: Sha256::digest(canonical).into(),
             body: &body,
         };
+        let _turn = self.store.turn().await?;
         let mut connection = self.store.connection().await?;
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         user_locks::take(&transaction, [LockKey::user(&current.id, &request.user)]).await?;

@@ -92,6 +92,22 @@ async fn every_way_to_type_a_code_leads_to_its_page() {
 }
 
 #[tokio::test]
+async fn no_spelling_of_a_path_leads_around_the_landing_page() {
+    let service = Invitations::start().await;
+    for path in ["/r%2f7KQ2MX", "/%72/7KQ2MX", "/R/7KQ2MX", "/%52%2F7kq2mx/"] {
+        let answer = ask(&service, path, &[]).await;
+        assert_eq!(canonical(&page(&answer)), "https://go.example/r/7KQ2MX", "{path}");
+    }
+    for path in ["/r%2f7KQ2MX+", "/r/7KQ2MX+", "/r%2f%2f7KQ2MX", "/r/7KQ2MX%00", "/r/x/7KQ2MX"] {
+        for headers in [&[][..], &[("accept", "application/json")]] {
+            let answer = ask(&service, path, headers).await;
+            assert_eq!((answer.status, answer.header("location")), (404, ""), "{path}");
+            assert!(!answer.text().contains("waypost-code"), "{path}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_code_that_was_just_given_shows_its_page_with_a_masked_name() {
     let service = Invitations::start().await;
     let key = key_for(&service.database.store(), Scope::Referrals).await;
