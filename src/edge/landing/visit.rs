@@ -55,10 +55,15 @@ impl Edge {
     ) -> Answer {
         let places = Arc::clone(&self.places.borrow().borrow());
         if let Some(name) = path.strip_prefix(ASSETS) {
-            return match places.assets.find(name) {
-                Some(asset) => asset.answer(request.headers()),
-                None => Page::NotFound.answer(request.headers()),
+            if let Some(asset) = places.assets.find(name) {
+                return asset.answer(request.headers());
+            }
+            let Some(asset) = places.assets.instead(name) else {
+                return Page::NotFound.answer(request.headers());
             };
+            let mut answer = asset.answer(request.headers());
+            answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            return answer;
         }
         let (code, wants_picture) = match path.strip_suffix(QR) {
             Some(code) => (code, true),
