@@ -23,6 +23,11 @@ impl LockKey {
         Self::of(b"device", campaign, device)
     }
 
+    /// The number that PostgreSQL knows it by.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+
     fn of(kind: &[u8], campaign: &CampaignId, name: &[u8]) -> Self {
         let hash: [u8; 32] = Sha256::new()
             .chain_update(kind)
@@ -52,7 +57,7 @@ pub async fn take(
     transaction.batch_execute(PATIENCE).await?;
     for key in keys {
         transaction
-            .execute("SELECT pg_advisory_xact_lock($1 /* key, lock_user */)", &[&key.0])
+            .execute("SELECT pg_advisory_xact_lock($1 /* key, lock_user */)", &[&key.number()])
             .await?;
     }
     Ok(())

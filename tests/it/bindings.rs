@@ -9,6 +9,7 @@ use super::api::problem;
 use super::support::TestApi;
 use super::support::other::{Other, Reply};
 use super::support::referrals::{Referrals, click, document, refusal};
+use waypost::store::user_locks::LockKey;
 
 fn screen(check: &str, mode: &str, fields: &Value) -> Value {
     let mut screen = json!({ "check": check, "mode": mode });
@@ -339,6 +340,29 @@ async fn whoever_guesses_codes_has_to_wait() {
     }
     assert_eq!(outcome(&test, guess("dan", "203.0.113.2")).await, said(422, "unknown-code"));
     test.api.clock.advance(Duration::from_hours(1));
+    assert_eq!(outcome(&test, by_code(&ann, "ben")).await, said(201, "bound"));
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_keeps_holds_up_nobody_else() {
+    let test = Referrals::screened(json!([])).await;
+    let (ann, eve) = (test.code("ann").await, test.code("eve").await);
+    let mut holder = test.api.database.connect().await;
+    let held = holder.transaction().await.expect("a transaction");
+    let campaign = "spring".parse().expect("a name");
+    held.execute("SELECT pg_advisory_xact_lock($1)", &[&LockKey::user(&campaign, "ann").number()])
+        .await
+        .expect("the lock");
+    // More than there are connections, and all of them want what is held.
+    let many =
+        join_all((0..40).map(|friend| test.bind(by_code(&ann, &format!("friend {friend}")))));
+    let (refused, others) = tokio::join!(many, async {
+        let page = test.api.call("GET", "/v1/campaigns/spring/users/eve", "").await;
+        (page.status, outcome(&test, by_code(&eve, "fay")).await)
+    });
+    assert_eq!(others, (200, said(201, "bound")));
+    assert!(refused.iter().all(|answer| answer.status == 503), "{refused:?}");
+    drop(held);
     assert_eq!(outcome(&test, by_code(&ann, "ben")).await, said(201, "bound"));
 }
 
