@@ -30,7 +30,7 @@ deps-bench:
 	@.ci/deps wrk nginx valgrind
 
 deps-browser:
-	@.ci/deps chromium chromedriver
+	@.ci/deps chromium chromedriver fonts
 	@.ci/axe $(TARGET)/axe
 
 fmt:

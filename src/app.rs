@@ -256,6 +256,34 @@ fn clicks(
 
 /// Starts everything; returns once both listeners are open.
 pub async fn start(config: Config) -> Result<Running, Error> {
+    let (parts, campaigns_sender) = assemble(config).await?;
+    let domains = read_domains(&parts).await?;
+    warn_of_unknown_domains(&parts.config, &domains);
+    let (domains, known_domains) = watch::channel(Arc::new(domains));
+    let mut background = housekeeping::start(&parts, domains).await;
+    background.spawn(campaigns::follow(Arc::clone(&parts), campaigns_sender));
+    let first = landing::places(&parts, &known_domains.borrow(), &Places::none());
+    let (shown, places) = watch::channel(Arc::new(first));
+    background.spawn(landing::follow(Arc::clone(&parts), known_domains.clone(), shown));
+    let name = secrets::VISITOR_SPLIT;
+    let split = Split::new(&secrets::get_or_make(&parts.store, name, &rand::random()).await?);
+    let edge = start_edge(&parts, (known_domains, places), split)?;
+    let control = start_control(&parts)?;
+    let (stop_writer, stopped) = watch::channel(false);
+    let writer = tokio::spawn(writer::write(Arc::clone(&parts.clicks), stopped));
+    Ok(Running {
+        edge: edge.address,
+        control: control.address,
+        parts,
+        servers: (edge, control),
+        background,
+        writer: (stop_writer, writer),
+    })
+}
+
+/// Makes all that the parts of the service share, once the database is there; and says who tells them of
+/// changed campaigns.
+async fn assemble(config: Config) -> Result<(Arc<Parts>, watch::Sender<Arc<Campaigns>>), Error> {
     let clock = Clock::system();
     // A bad file of authorities is known now, not when the first question is asked.
     let outbound = outbound(&config, services::ANSWER_BYTES)?;
@@ -314,28 +342,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         draining: AtomicBool::new(false),
         config,
     });
-    let domains = read_domains(&parts).await?;
-    warn_of_unknown_domains(&parts.config, &domains);
-    let (domains, known_domains) = watch::channel(Arc::new(domains));
-    let mut background = housekeeping::start(&parts, domains).await;
-    background.spawn(campaigns::follow(Arc::clone(&parts), campaigns_sender));
-    let first = landing::places(&parts, &known_domains.borrow(), &Places::none());
-    let (shown, places) = watch::channel(Arc::new(first));
-    background.spawn(landing::follow(Arc::clone(&parts), known_domains.clone(), shown));
-    let name = secrets::VISITOR_SPLIT;
-    let split = Split::new(&secrets::get_or_make(&parts.store, name, &rand::random()).await?);
-    let edge = start_edge(&parts, (known_domains, places), split)?;
-    let control = start_control(&parts)?;
-    let (stop_writer, stopped) = watch::channel(false);
-    let writer = tokio::spawn(writer::write(Arc::clone(&parts.clicks), stopped));
-    Ok(Running {
-        edge: edge.address,
-        control: control.address,
-        parts,
-        servers: (edge, control),
-        background,
-        writer: (stop_writer, writer),
-    })
+    Ok((parts, campaigns_sender))
 }
 
 /// Waits for the database, but not for one that is not ours.
@@ -458,6 +465,11 @@ fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Err
 }
 
 impl Running {
+    /// The service that gives codes to users.
+    pub fn codes(&self) -> &CodeService {
+        &self.parts.codes
+    }
+
     /// Serves until `stop`, then ends in order: says so, waits until balancers have looked
     /// elsewhere, lets requests under way end, writes the last clicks.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) {

@@ -3,11 +3,13 @@
 //! Each statement is a literal beside the function that runs it, named in its first line, and every
 //! statement that changes something has its rows counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
@@ -70,9 +72,11 @@ impl Error {
             Self::Unavailable(_) | Self::TimedOut(_) => true,
             Self::Statement(error) => match error.code() {
                 // 08: the connection; 40: another transaction stood in the way; 53: too little of
-                // something; 57: the server is stopping, or the statement's time ran out.
+                // something; 55P03: a lock that others hold; 57: the server is stopping, or the
+                // statement's time ran out; 25P03: we were away too long in a transaction.
                 Some(code) => {
-                    ["08", "40", "53", "57"].iter().any(|class| code.code().starts_with(class))
+                    let known = ["08", "40", "53", "55P03", "57", "25P03"];
+                    known.iter().any(|class| code.code().starts_with(class))
                 }
                 // No code: the connection broke, or a value did not fit its column.
                 None => {
@@ -143,12 +147,21 @@ pub struct Store {
     reads: Pool,
     main: Pool,
     read_budget: Duration,
+    turns: Arc<Semaphore>,
 }
+
+/// Until it is dropped, a transaction may wait for the locks of others. See [`Store::turn`].
+pub type Turn = OwnedSemaphorePermit;
+
+/// How long somebody waits for a turn.
+const TURN: Duration = Duration::from_secs(3);
 
 /// How long a connection attempt may take.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long work off the redirect's way may wait for a connection.
 const MAIN_WAIT: Duration = Duration::from_secs(5);
+/// How long such work may keep the server waiting between two statements of a transaction.
+const MAIN_IDLE: Duration = Duration::from_secs(5);
 /// The `statement_timeout` of work off the redirect's way.
 const MAIN_STATEMENT: Duration = Duration::from_secs(20);
 
@@ -166,11 +179,15 @@ impl Store {
         // Look-ups go by the index, always. A plan made when the table was nearly empty would scan
         // it, and be kept for thousands of look-ups after a million links were added.
         let read_options = format!("{} -c enable_seqscan=off", timeout(settings.read_timeout));
+        // A process that freezes in the middle of a transaction must not keep its locks.
+        let idle = format!("-c idle_in_transaction_session_timeout={}", MAIN_IDLE.as_millis());
+        let main_options = format!("{} {idle}", timeout(MAIN_STATEMENT));
         Ok(Self {
             reads: pool(&settings.url, settings.read_connections, reads, &read_options)?,
-            main: pool(&settings.url, settings.connections, main, &timeout(MAIN_STATEMENT))?,
+            main: pool(&settings.url, settings.connections, main, &main_options)?,
             // A stopped server does not obey its own statement_timeout, so we count as well.
             read_budget: settings.read_timeout + Duration::from_millis(50),
+            turns: Arc::new(Semaphore::new((settings.connections * 3 / 4).max(1))),
         })
     }
 
@@ -182,6 +199,15 @@ impl Store {
     /// A connection for everything else.
     pub async fn connection(&self) -> Result<Connection, Error> {
         self.main.get().await.map_err(|error| unavailable(&error))
+    }
+
+    /// Waits for a turn to wait for locks. There are fewer than there are connections, so that those who
+    /// want what somebody holds never keep all others from the database.
+    pub async fn turn(&self) -> Result<Turn, Error> {
+        match tokio::time::timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(turn) => Ok(turn.expect("never closed")),
+            Err(_elapsed) => Err(Error::TimedOut(TURN)),
+        }
     }
 
     /// The longest that one look-up may take once it has its connection.

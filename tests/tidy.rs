@@ -29,7 +29,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "resolve", "store", "visitor"]),
-    ("link/domains/service", &["code", "config", "store"]),
+    ("link/domains/service", &["campaign", "code", "config", "store"]),
     (
         "referral/bindings",
         &[
@@ -37,6 +37,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "referral", "store",
         ],
     ),
+    ("referral/services", &["campaign", "clock", "config", "metrics", "outbound", "store"]),
     ("referral/claims", &["campaign", "clock", "config", "link", "metrics", "store"]),
     ("referral/eligibility", &["campaign", "clock", "metrics", "outbound"]),
     ("referral/keys", &["clock", "store"]),

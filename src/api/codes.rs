@@ -182,7 +182,7 @@ impl From<Error> for Problem {
             }
             Error::NotRunning(..) => Self::new(Kind::CampaignNotRunning, error.to_string()),
             Error::Taken(_) => Self::new(Kind::CodeTaken, error.to_string()),
-            Error::Busy(_) => Self::unavailable(&error),
+            Error::Busy => Self::unavailable(&error),
             Error::NoCodes => Self::internal(&error),
             Error::Store(error) => error.into(),
         }

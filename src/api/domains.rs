@@ -141,7 +141,7 @@ impl From<Error> for Problem {
             Error::Exists(_) | Error::AlwaysThere(_) => {
                 Self::new(Kind::DomainExists, error.to_string())
             }
-            Error::InUse(_) | Error::NeverDeleted(_) => {
+            Error::InUse(_) | Error::HasCampaign(..) | Error::NeverDeleted(_) => {
                 Self::new(Kind::DomainInUse, error.to_string())
             }
             Error::Store(error) => error.into(),

@@ -32,7 +32,12 @@ pub(super) async fn follow(
         campaigns.mark_unchanged();
         let known = Arc::clone(&domains.borrow_and_update());
         let before = Arc::clone(&shown.borrow());
-        let after = places(&parts, &known, &before);
-        shown.send_replace(Arc::new(after));
+        let with = Arc::clone(&parts);
+        // Many pages take their time: nobody else has to wait for them.
+        let rendered = tokio::task::spawn_blocking(move || places(&with, &known, &before)).await;
+        match rendered {
+            Ok(after) => drop(shown.send_replace(Arc::new(after))),
+            Err(error) => tracing::error!(%error, "the landing pages stay as they were"),
+        }
     }
 }

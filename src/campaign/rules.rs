@@ -10,6 +10,11 @@ use crate::link::fault::{Fault, Reason};
 
 /// What the chances of a prize table add up to.
 const MILLION: u64 = 1_000_000;
+/// The longest URL, in bytes, the most languages and the most further stores. With the limits on texts they keep
+/// every page under 10 KB, and rendering them quick.
+const LONGEST_URL: usize = 200;
+const MOST_LANGUAGES: usize = 12;
+const MOST_STORES: usize = 4;
 /// The largest amount, in minor units: what every program that reads JSON can still count exactly.
 const MOST_MINOR: i64 = 9_007_199_254_740_991;
 
@@ -78,7 +83,10 @@ impl Judge {
         let good = Url::parse(text).is_ok_and(|url| {
             schemes.contains(&url.scheme()) && url.has_host() && url.username().is_empty()
         });
-        if !good || text.len() > 2_048 || text.chars().any(char::is_control) {
+        if text.len() > LONGEST_URL {
+            let detail = format!("has {} bytes; at most {LONGEST_URL} are allowed", text.len());
+            self.fault(pointer, Reason::TooLong, detail);
+        } else if !good || text.chars().any(char::is_control) {
             let detail = format!(
                 "must be an absolute URL that begins with {}://, without a user name",
                 schemes.join(":// or ")
@@ -284,6 +292,10 @@ impl Judge {
             let detail = "must be the digits after 'id' in the App Store's address of the app";
             self.fault("/apps/ios_app_id", Reason::BadCharacter, detail);
         }
+        if stores.len() > MOST_STORES {
+            let detail = format!("has {} stores; at most {MOST_STORES} are allowed", stores.len());
+            self.fault("/apps/stores", Reason::TooMany, detail);
+        }
         for (at, store) in stores.iter().enumerate() {
             let pointer = format!("/apps/stores/{at}");
             let is_other = store.kind == StoreKind::Other;
@@ -327,6 +339,11 @@ impl Judge {
     }
 
     fn texts(&mut self, campaign: &Campaign) {
+        let languages = campaign.texts.len();
+        if languages > MOST_LANGUAGES {
+            let detail = format!("has {languages} languages; at most {MOST_LANGUAGES} are allowed");
+            self.fault("/texts", Reason::TooMany, detail);
+        }
         if !campaign.texts.contains_key(&campaign.default_language) {
             let detail = format!(
                 "there are no texts in '{}': add [texts.{}]",
@@ -354,8 +371,8 @@ impl Judge {
 
     fn texts_in(&mut self, pointer: &str, texts: &Texts) {
         for (field, text, longest, holders) in [
-            ("title", &texts.title, 120, &[][..]),
-            ("description", &texts.description, 300, &[]),
+            ("title", &texts.title, 80, &[][..]),
+            ("description", &texts.description, 200, &[]),
             ("invitation", &texts.invitation, 120, &["inviter"]),
             ("invitation_without_name", &texts.invitation_without_name, 120, &[]),
             ("invitee_gets", &texts.invitee_gets, 120, &[]),
@@ -370,7 +387,7 @@ impl Judge {
         }
         for (at, step) in texts.steps.iter().enumerate() {
             let pointer = format!("{pointer}/steps/{at}");
-            self.text(&pointer, step, 160);
+            self.text(&pointer, step, 120);
             self.holders(&pointer, step, &[]);
         }
         if let Some(ended) = &texts.ended {
@@ -384,7 +401,9 @@ impl Judge {
     fn words(&mut self, pointer: &str, words: &Words) {
         for (field, text, holders) in words.texts() {
             let pointer = format!("{pointer}/{field}");
-            self.text(&pointer, text, 200);
+            // What stands beside an invitation is short.
+            let longest = if matches!(field, "ended" | "not_yet") { 300 } else { 80 };
+            self.text(&pointer, text, longest);
             self.holders(&pointer, text, holders);
         }
         self.text(&format!("{pointer}/unknown"), &words.unknown, 300);

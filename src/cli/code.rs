@@ -123,7 +123,7 @@ fn in_words(error: codes::Error) -> Error {
         | codes::Error::NotRunning(..)
         | codes::Error::UnknownCode(_)
         | codes::Error::Taken(_)
-        | codes::Error::Busy(_)
+        | codes::Error::Busy
         | codes::Error::NoCodes => Error::Message(error.to_string()),
     }
 }

@@ -68,10 +68,12 @@ impl Dev {
         let api_key = demo::api_key(&store, file.api_key()).await?;
         let (database_url, redis_url) = (config.postgres.url.clone(), redis_url(&config));
         let running = app::start(config).await?;
+        let invitation = demo::invitation(running.codes()).await?;
         let screen = Screen {
             edge: running.edge,
             control: running.control,
             api_key: &api_key,
+            invitation: invitation.as_deref(),
             data: servers.place.root(),
             file: file.path(),
             notes: &notes,

@@ -200,6 +200,7 @@ fn explain(error: service::Error, folding: &'static str) -> Error {
         | service::Error::Exists(_)
         | service::Error::AlwaysThere(_)
         | service::Error::NeverDeleted(_)
+        | service::Error::HasCampaign(..)
         | service::Error::InUse(_) => Error::Message(error.to_string()),
     }
 }

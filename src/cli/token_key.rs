@@ -65,7 +65,7 @@ async fn rotate(context: &Context) -> Result<(), Error> {
         );
         return Err(Error::Message(message));
     }
-    let made = token_keys::add(&transaction, &rand::random()).await?;
+    let made = keys::add_next(&transaction, &before, now).await?;
     let subject = format!("token-key:{}", made.id);
     let detail = json!({ "signs_from": made.signs_from });
     context.record(&transaction, "token-key.rotate", &subject, detail).await?;

@@ -22,6 +22,7 @@ use crate::clicks::countries::Countries;
 use crate::clicks::queue::Buffer;
 use crate::clicks::{ClickId, Opening};
 use crate::clock::{Clock, Stopwatch, UnixMillis};
+use crate::code::reserved::is_reserved;
 use crate::http::checks::{self, Refusal};
 use crate::http::client::TrustedProxies;
 use crate::http::misses::Misses;
@@ -92,7 +93,7 @@ impl Service for Edge {
                 (EdgeRoute::Page, Box::pin(self.look(&request, peer, &key)).await)
             }
             Ok(Wanted::Landing(path, domain)) => {
-                let landing = Box::pin(self.below_referrals(&request, peer, (path, domain)));
+                let landing = Box::pin(self.below_referrals(&request, peer, (&path, domain)));
                 (EdgeRoute::Landing, landing.await)
             }
             Ok(Wanted::Association(file)) => (EdgeRoute::Page, association::answer(file)),
@@ -131,7 +132,7 @@ enum Wanted<'a> {
     /// To see where the link with this key leads, without going there.
     Look(Cow<'a, str>),
     /// What stands at this path among the landing pages.
-    Landing(&'a str, Domain),
+    Landing(String, Domain),
     /// This file, for apps that open links by themselves.
     Association(Bytes),
     /// Something else that the edge knows, in this domain, if it is one of ours.
@@ -166,17 +167,20 @@ impl Edge {
             "" => return page(Page::Root),
             "robots.txt" => return page(Page::Robots),
             "favicon.ico" => return page(Page::NoIcon),
-            _ if slug.starts_with(visit::PLACE) => {
-                let below = slug.strip_prefix(visit::PLACE).unwrap_or_default();
-                return Ok(Wanted::Landing(below, domain));
-            }
             _ if slug.starts_with(association::PLACE) => {
                 return Ok(self.association(domain.id, slug));
             }
             _ => {}
         }
-        // What no link can have as its slug is not worth a question.
+        // What no link can have as its slug is not worth a question. It is read as it is spelled out:
+        // with other eyes than these, `/r%2f7KQ2MX` would be a link's.
         match spell_out(slug) {
+            Some(path) if path.contains('/') && is_reserved(&path) => {
+                Ok(match visit::below(&path) {
+                    Some(below) => Wanted::Landing(below.to_owned(), domain),
+                    None => Wanted::Page(Page::NotFound, Some(domain.id)),
+                })
+            }
             Some(slug) if could_be_a_slug(&slug) => Ok(Wanted::Slug(key_in(domain, slug))),
             Some(slug) => match slug.strip_suffix('+') {
                 Some(slug) if could_be_a_slug(slug) => {
@@ -184,7 +188,11 @@ impl Edge {
                 }
                 Some(_) | None => page(Page::NotFound),
             },
-            None => page(Page::NotFound),
+            // No text once it is spelled out, so no code either; but whoever came for one is told so.
+            None => match visit::below(slug) {
+                Some(_) => Ok(Wanted::Landing(String::new(), domain)),
+                None => page(Page::NotFound),
+            },
         }
     }
 

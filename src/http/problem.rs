@@ -119,6 +119,7 @@ impl Kind {
     ];
 
     /// Its name, status and title.
+    #[expect(clippy::too_many_lines, reason = "a few lines for each kind, and nothing else")]
     fn words(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::MalformedBody => {

@@ -97,6 +97,8 @@ pub struct BindingService {
     outbound: Outbound,
     device_key: Hmac<Sha256>,
     attempts: Attempts,
+    /// How many unknown codes an invitee may try in an hour.
+    unknown_codes: u32,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -106,6 +108,9 @@ impl std::fmt::Debug for BindingService {
         f.debug_struct("BindingService").finish_non_exhaustive()
     }
 }
+
+/// So many times as many unknown codes may come from one address as from one invitee.
+const PHONES: u32 = 10;
 
 /// What is asked for, judged as far as it can be without looking.
 struct Ask<'a> {
@@ -137,8 +142,17 @@ impl BindingService {
     ) -> Self {
         let device_key = Hmac::new_from_slice(device_key).expect("HMAC takes keys of any length");
         let most = u32::try_from(config.referrals.unknown_codes_per_hour).unwrap_or(u32::MAX);
-        let attempts = Attempts::new(most);
-        Self { store, campaigns, outbound, device_key, attempts, clock, metrics }
+        let attempts = Attempts::new();
+        Self {
+            store,
+            campaigns,
+            outbound,
+            device_key,
+            attempts,
+            unknown_codes: most,
+            clock,
+            metrics,
+        }
     }
 
     /// Binds an invitee, or says why not.
@@ -165,20 +179,26 @@ impl BindingService {
         let current = campaigns.named(campaign).ok_or(Error::NoCampaign)?;
         let JudgedBinding { brought, address } = request.judge().map_err(Error::Invalid)?;
         let now = self.clock.now();
-        let guessers = [
-            Some(format!("invitee {} {}", current.id, request.invitee)),
-            // Of IPv6, the 64 bits that one customer has.
-            address.and_then(|it| Addresses::Full.kept(it)).map(|it| format!("address {it}")),
-        ];
-        let guessers: Vec<String> = guessers.into_iter().flatten().collect();
-        let waits = guessers.iter().filter_map(|who| self.attempts.wait(who, now));
-        if let Some(longest) = waits.max() {
-            return Err(Error::TooManyAttempts(longest));
+        let invitee = format!("invitee {} {}", current.id, request.invitee);
+        // Of IPv6, the 64 bits that one customer has. Phones share addresses.
+        let shared = address.and_then(|it| Addresses::Full.kept(it));
+        let shared = shared.map(|address| format!("address {address}"));
+        let most = self.unknown_codes;
+        if let Some(wait) = self.attempts.begin(&invitee, most, now) {
+            return Err(Error::TooManyAttempts(wait));
+        }
+        let shared_most = most.saturating_mul(PHONES);
+        let wait = shared.as_ref().and_then(|who| self.attempts.begin(who, shared_most, now));
+        if let Some(wait) = wait {
+            self.attempts.take_back(&invitee, now);
+            return Err(Error::TooManyAttempts(wait));
         }
         let ask = self.ask(current, request, (brought, address), now);
         let outcome = self.decided(ask).await;
-        if matches!(outcome, Err(Error::Refused(Reason::UnknownCode | Reason::UnknownClaim))) {
-            guessers.iter().for_each(|who| self.attempts.count(who, now));
+        if !matches!(outcome, Err(Error::Refused(Reason::UnknownCode | Reason::UnknownClaim))) {
+            for who in std::iter::once(&invitee).chain(&shared) {
+                self.attempts.take_back(who, now);
+            }
         }
         outcome
     }
@@ -277,6 +297,7 @@ impl BindingService {
         let counts = [CheckKind::Device, CheckKind::DeviceVelocity];
         let exact = counts.into_iter().any(|kind| screening::is_enforced(campaign, kind));
         let device = ask.device.filter(|_| exact);
+        let _turn = self.store.turn().await?;
         let mut connection = self.store.connection().await?;
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         let users = [Some(ask.invitee), root].into_iter().flatten();

@@ -62,8 +62,8 @@ pub enum Error {
     #[error("the code {0} belongs to somebody else; choose another")]
     Taken(ReferralCode),
     /// Others change the codes of this user all the time.
-    #[error("the codes of the user '{0}' are being changed by others; try again")]
-    Busy(String),
+    #[error("the codes of this user are being changed by others; try again")]
+    Busy,
     /// No unused code was found.
     #[error("no unused code was found: raise code_length in the campaign")]
     NoCodes,
@@ -267,7 +267,7 @@ impl CodeService {
                 }
             }
         }
-        Err(Error::Busy(shown(user)))
+        Err(Error::Busy)
     }
 
     /// Switches a code off, or on again. What is so already stays so.

@@ -47,7 +47,8 @@ pub async fn ask(
     let (said, reason) = match answer {
         Ok(answer) => {
             let said = if answer.eligible { Eligibility::Yes } else { Eligibility::No };
-            let short = |text: String| text.chars().take(LONGEST_REASON).collect();
+            let written = |letter: &char| !letter.is_control();
+            let short = |text: String| text.chars().filter(written).take(LONGEST_REASON).collect();
             (said, answer.reason.map(short))
         }
         Err(error) => {

@@ -10,8 +10,10 @@ use tracing::info;
 use super::token::{ClickToken, LIFE, TokenFault, TokenKey, TokenKeys};
 use crate::clock::UnixMillis;
 use crate::store::token_keys::{self, StoredKey};
-use crate::store::{Error, Store};
+use crate::store::{Error, Store, Transaction};
 
+/// From when a key is made until it signs.
+const NOTICE: Duration = Duration::from_mins(1);
 /// How long a key is kept after its successor began to sign: what it signed is good for [`LIFE`], and
 /// clocks may differ.
 const KEPT: Duration = Duration::from_hours(8 * 24);
@@ -34,7 +36,7 @@ pub async fn renew(store: &Store, now: UnixMillis, age: Duration) -> Result<Toke
     let mut keys = token_keys::list_for_change(&transaction).await?;
     // Looked at again: another process may have done it.
     if is_due(&keys, now, age) {
-        let made = token_keys::add(&transaction, &rand::random()).await?;
+        let made = add_next(&transaction, &keys, now).await?;
         info!(key = made.id, signs_from = %made.signs_from, "made a key for click tokens");
         keys.push(made);
     }
@@ -45,6 +47,17 @@ pub async fn renew(store: &Store, now: UnixMillis, age: Duration) -> Result<Toke
     }
     transaction.commit().await?;
     Ok(table(&keys))
+}
+
+/// Makes the key that follows these. The first one of all signs at once; another one from a minute later,
+/// when every process knows it.
+pub async fn add_next(
+    transaction: &Transaction<'_>,
+    keys: &[StoredKey],
+    now: UnixMillis,
+) -> Result<StoredKey, Error> {
+    let signs_from = if keys.is_empty() { now } else { now.after(NOTICE) };
+    token_keys::add(transaction, &rand::random(), signs_from.into()).await
 }
 
 /// Whether the next key is to be made.

@@ -249,8 +249,10 @@ pub struct JudgedTrigger {
     pub source: String,
     /// When it happened.
     pub occurred_at: Timestamp,
-    /// All that was told, in one form: two bodies that say the same are equal.
+    /// All that was told.
     pub body: Value,
+    /// The same in one form that stays: two bodies that say the same have the same text.
+    pub canonical: String,
 }
 
 impl TriggerRequest {
@@ -281,15 +283,15 @@ impl TriggerRequest {
         }
         self.judge_amount(&mut judge, campaign);
         let occurred_at = occurred_at.unwrap_or(now);
-        let mut body = json!({
+        let currency = self.amount_minor.map(|_| campaign.currency.code());
+        let body = json!({
             "event_id": self.event_id, "kind": self.kind, "user": self.user,
-            "occurred_at": occurred_at,
+            "occurred_at": occurred_at, "amount_minor": self.amount_minor, "currency": currency,
         });
-        if let (Some(amount), Value::Object(body)) = (self.amount_minor, &mut body) {
-            body.insert("amount_minor".to_owned(), amount.into());
-            body.insert("currency".to_owned(), campaign.currency.code().into());
-        }
-        judge.end(JudgedTrigger { source: source.to_owned(), occurred_at, body })
+        let fields =
+            json!([self.event_id, self.kind, self.user, occurred_at, self.amount_minor, currency]);
+        let canonical = fields.to_string();
+        judge.end(JudgedTrigger { source: source.to_owned(), occurred_at, body, canonical })
     }
 
     fn judge_amount(&self, judge: &mut Judge, campaign: &Campaign) {

@@ -326,11 +326,12 @@ pub fn decide(subject: &Subject<'_>, facts: &Facts, campaign: &Campaign) -> Deci
         decision.findings.push(Finding { said: verdict.name(), ..finding });
         match verdict {
             Verdict::Pass | Verdict::Unknown | Verdict::Note(_) => {}
-            // The first one gives the name; a later refusal still counts.
-            Verdict::Hold(reason) if decision.outcome == Outcome::Bound => {
-                decision.outcome = Outcome::Held(reason);
+            Verdict::Hold(reason) => {
+                // The first one gives the name; a later refusal still counts.
+                if decision.outcome == Outcome::Bound {
+                    decision.outcome = Outcome::Held(reason);
+                }
             }
-            Verdict::Hold(_) => {}
             Verdict::Reject(reason) => {
                 decision.outcome = Outcome::Refused(reason);
                 break;

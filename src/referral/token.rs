@@ -210,12 +210,6 @@ impl ClickToken {
     }
 }
 
-/// What stands behind `referrer=` in a store's URL, escaped once: `wp_click=TOKEN&utm_source=waypost`.
-/// A token has no character that needs more.
-pub fn referrer(token: &str) -> String {
-    format!("wp_click%3D{token}%26utm_source%3Dwaypost")
-}
-
 /// The token in what an app hands over: the token alone, or the whole referrer string that the store
 /// gave it, escaped or not, or an address that ends with it.
 pub fn from_referrer(text: &str) -> Cow<'_, str> {

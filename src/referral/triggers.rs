@@ -110,7 +110,8 @@ impl TriggerService {
     ) -> Result<Taken, Error> {
         let received_at = Timestamp::from(self.clock.now());
         let judged = request.judge(actor, &current.campaign, received_at);
-        let JudgedTrigger { source, occurred_at, body } = judged.map_err(Error::Invalid)?;
+        let JudgedTrigger { source, occurred_at, body, canonical } =
+            judged.map_err(Error::Invalid)?;
         let new = NewTrigger {
             campaign: &current.id,
             source: &source,
@@ -119,10 +120,10 @@ impl TriggerService {
             user: &request.user,
             occurred_at,
             received_at,
-            // The fields of an object are always written in the order of their names.
-            body_hash: Sha256::digest(body.to_string()).into(),
+            body_hash: Sha256::digest(canonical).into(),
             body: &body,
         };
+        let _turn = self.store.turn().await?;
         let mut connection = self.store.connection().await?;
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         user_locks::take(&transaction, [LockKey::user(&current.id, &request.user)]).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use super::{Error, Store, Transaction, expect_rows, transact_within, within};
+use super::{Error, Store, Transaction, expect_rows, transact_within};
 use crate::campaign::document::Format;
 use crate::campaign::{CampaignId, CampaignNumber, State, Version};
 
@@ -56,8 +56,11 @@ pub struct NewVersion<'a> {
     pub actor: &'a str,
 }
 
-/// How long reading all campaigns may take. Whoever reads them has the ones from before.
+/// How long reading campaigns may take. Whoever reads them has the ones from before.
 const READ: Duration = Duration::from_secs(5);
+/// How long it may take to say whether they changed. A busy server is waited for, a frozen one is given
+/// up: the next look takes a new connection.
+const COMPARE: Duration = Duration::from_secs(2);
 
 /// Makes a campaign, unless there is one of this name.
 pub async fn make(
@@ -301,12 +304,11 @@ pub async fn earlier(store: &Store, campaign: &CampaignId) -> Result<Vec<StoredV
 
 /// Grows whenever a version is activated or retired.
 pub async fn change_number(store: &Store) -> Result<i64, Error> {
-    let connection = store.reader().await?;
-    within(store.read_budget(), connection, async |connection| {
+    transact_within(store, COMPARE, async |connection| {
         let statement = connection
             .prepare_cached("SELECT number FROM campaign_change /* campaign_change */")
             .await?;
-        connection.query_one(&statement, &[]).await?.try_get(0)
+        Ok(connection.query_one(&statement, &[]).await?.try_get(0)?)
     })
     .await
 }

@@ -181,6 +181,15 @@ pub async fn choose(
     user: &str,
     code: &ReferralCode,
 ) -> Result<Chosen, Error> {
+    // One after the other in a campaign: of two who want each other's codes neither waits for the other.
+    // (Giving codes out of the pool does not wait for this.)
+    transaction
+        .query_opt(
+            "SELECT 1 FROM campaign WHERE id = $1 /* campaign */ FOR NO KEY UPDATE
+             /* lock_chosen_codes */",
+            &[&campaign.as_str()],
+        )
+        .await?;
     let known = find_for_change(transaction, code).await?;
     if let Some(known) = &known {
         if known.campaign != *campaign || known.user != user {

@@ -49,17 +49,17 @@ pub async fn list_for_change(transaction: &Transaction<'_>) -> Result<Vec<Stored
     rows.iter().map(read).collect()
 }
 
-/// Adds a key. The first one of all signs at once; another one from a minute later, when every process
-/// knows it.
-pub async fn add(transaction: &Transaction<'_>, secret: &[u8; 32]) -> Result<StoredKey, Error> {
+/// Adds a key that signs from a moment on.
+pub async fn add(
+    transaction: &Transaction<'_>,
+    secret: &[u8; 32],
+    signs_from: Timestamp,
+) -> Result<StoredKey, Error> {
     let row = transaction
         .query_one(
             "INSERT INTO click_token_key (secret, signs_from)
-             SELECT $1 /* secret */,
-                    CASE WHEN EXISTS (SELECT FROM click_token_key)
-                         THEN now() + interval '1 minute' ELSE now() END
-             RETURNING * /* add_token_key */",
-            &[&secret.as_slice()],
+             VALUES ($1 /* secret */, $2 /* signs_from */) RETURNING * /* add_token_key */",
+            &[&secret.as_slice(), &signs_from],
         )
         .await?;
     read(&row)

@@ -23,6 +23,11 @@ impl LockKey {
         Self::of(b"device", campaign, device)
     }
 
+    /// The number that PostgreSQL knows it by.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+
     fn of(kind: &[u8], campaign: &CampaignId, name: &[u8]) -> Self {
         let hash: [u8; 32] = Sha256::new()
             .chain_update(kind)
@@ -36,8 +41,12 @@ impl LockKey {
     }
 }
 
+/// How long a lock is waited for, in milliseconds. Its holder may be a process that hangs, and who waits
+/// has a connection that others need.
+const PATIENCE: &str = "SET LOCAL lock_timeout = 1500 /* wait_for_users */";
+
 /// Takes locks, all in one order wherever they are taken, so that no two transactions wait for each
-/// other in a circle.
+/// other in a circle. A lock that is not to be had in time is an outage: the caller tries again later.
 pub async fn take(
     transaction: &Transaction<'_>,
     keys: impl IntoIterator<Item = LockKey>,
@@ -45,9 +54,10 @@ pub async fn take(
     let mut keys: Vec<LockKey> = keys.into_iter().collect();
     keys.sort_unstable();
     keys.dedup();
+    transaction.batch_execute(PATIENCE).await?;
     for key in keys {
         transaction
-            .execute("SELECT pg_advisory_xact_lock($1 /* key, lock_user */)", &[&key.0])
+            .execute("SELECT pg_advisory_xact_lock($1 /* key, lock_user */)", &[&key.number()])
             .await?;
     }
     Ok(())

@@ -14,35 +14,43 @@ pub struct Picture {
     pub height: u32,
     /// Red, green and blue of the dot at the top left: what is behind the page.
     pub corner: [u8; 3],
-    /// Which dots are dark, line by line.
-    dark: Vec<bool>,
+    /// The PNG file. Most tests need no more of it than the corner, and reading all of it takes a while.
+    file: Vec<u8>,
 }
 
 impl Picture {
     /// What the QR codes in it say, found as a camera finds them.
     pub fn qr_codes(&self) -> Vec<String> {
+        let mut reader = read(&self.file);
+        let size = reader.output_buffer_size().expect("a picture that fits into memory");
+        let mut dots = vec![0; size];
+        let info = reader.next_frame(&mut dots).expect("a whole picture");
+        let is_dark = |dot: &[u8]| dot.iter().take(3).all(|colour| *colour < 128);
+        let dark: Vec<bool> = dots.chunks(info.color_type.samples()).map(is_dark).collect();
         let size = |side: u32| usize::try_from(side).expect("a size in memory");
-        let (width, height) = (size(self.width), size(self.height));
-        let is_dark = |x: usize, y: usize| *self.dark.get(y * width + x).expect("a dot");
+        let (width, height) = (size(info.width), size(info.height));
+        let is_dark = |x: usize, y: usize| *dark.get(y * width + x).expect("a dot");
         let mut image = rqrr::PreparedImage::prepare_from_bitmap(width, height, is_dark);
         let grids = image.detect_grids();
         grids.iter().map(|grid| grid.decode().expect("a code without a fault").1).collect()
     }
 }
 
-/// Writes a PNG file that came in Base64, and reads it.
+/// Writes a PNG file that came in Base64, and looks at its beginning.
 pub fn keep(name: &str, base64: &str) -> Picture {
     let bytes = decode(base64);
     fs::create_dir_all(DIRECTORY).expect("a directory for pictures");
-    let file = Path::new(DIRECTORY).join(name).with_extension("png");
-    fs::write(file, &bytes).expect("a picture written");
-    let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().expect("a PNG");
-    let mut dots = vec![0; reader.output_buffer_size().expect("a picture that fits into memory")];
-    let info = reader.next_frame(&mut dots).expect("a whole picture");
-    let corner = dots.first_chunk().copied().expect("a dot of three colours");
-    let is_dark = |dot: &[u8]| dot.iter().take(3).all(|colour| *colour < 128);
-    let dark = dots.chunks(info.color_type.samples()).map(is_dark).collect();
-    Picture { width: info.width, height: info.height, corner, dark }
+    let path = Path::new(DIRECTORY).join(name).with_extension("png");
+    fs::write(path, &bytes).expect("a picture written");
+    let mut reader = read(&bytes);
+    let (width, height) = (reader.info().width, reader.info().height);
+    let line = reader.next_row().expect("a line").expect("a first line");
+    let corner = line.data().first_chunk().copied().expect("a dot of three colours");
+    Picture { width, height, corner, file: bytes }
+}
+
+fn read(file: &[u8]) -> png::Reader<std::io::Cursor<&[u8]>> {
+    png::Decoder::new(std::io::Cursor::new(file)).read_info().expect("a PNG")
 }
 
 /// Four letters stand for three bytes; `=` fills the last four up.

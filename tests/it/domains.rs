@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use waypost::http::auth::Scope;
 
 use super::api::problem;
+use super::support::campaign::{DEMO, activate};
 use super::support::deployment::{call, key_for};
 use super::support::{Answer, TestApi, TestDatabase, TestPostgres, Waypost, eventually, get, send};
 
@@ -172,6 +173,21 @@ async fn a_domain_with_links_is_kept_and_one_that_is_there_is_not_added() {
     // Under the same name it begins anew.
     assert_eq!(add(&api, &json!({ "host": "s.example" })).await.status, 201);
     assert_eq!(api.create(&link).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_domain_under_which_codes_are_shared_is_kept() {
+    let api = admin_api().await;
+    add(&api, &json!({ "host": "invite.example" })).await;
+    let store = api.database.store();
+    let document = DEMO.replace("# domain = \"go.example.com\"", "domain = \"invite.example\"");
+    activate(&store, "demo", &document).await;
+    let kept = api.call("DELETE", "/v1/domains/invite.example", "").await;
+    assert_eq!(name(&kept), (409, "domain-in-use".to_owned()));
+    assert!(kept.text().contains("campaign 'demo'"), "{}", kept.text());
+    activate(&store, "demo", DEMO).await;
+    let gone = api.call("DELETE", "/v1/domains/invite.example", "").await;
+    assert_eq!(gone.status, 204, "{}", gone.text());
 }
 
 #[tokio::test]

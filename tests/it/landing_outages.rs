@@ -141,20 +141,25 @@ async fn two_processes_show_a_new_version_and_the_old_one_again_within_a_second(
     for waypost in [&service.waypost, &other] {
         assert_eq!(shown(waypost).await, (1, 0));
     }
-    for (document, expected) in [(&documents[1], (2, 1)), (&documents[0], (1, 0))] {
-        service.activate("demo", document).await;
+    let mut times = Vec::new();
+    for (version, gets) in [(2, 1), (1, 0), (2, 1), (1, 0), (2, 1)] {
+        service.activate("demo", &documents[gets]).await;
+        let began = Instant::now();
         let shows_it = async |waypost: &Waypost| {
-            let what = format!("version {} is shown", expected.0);
-            eventually(&what, SOON, async || {
+            eventually(&format!("version {version} is shown"), PATIENCE, async || {
                 let now = shown(waypost).await;
                 // What was promised and the version in the token never differ.
                 assert_eq!(usize::try_from(now.0), Ok(now.1 + 1));
-                (now == expected).then_some(())
+                (now == (version, gets)).then_some(())
             })
             .await;
         };
         tokio::join!(shows_it(&service.waypost), shows_it(&other));
+        times.push(began.elapsed());
     }
+    // Not each of them: somebody else may need the machine at that moment.
+    times.sort();
+    assert!(times.get(1).is_some_and(|second| *second < SOON), "{times:?}");
 }
 
 /// What a client is told, and when it may try again.

@@ -20,6 +20,7 @@ pub mod invitations;
 pub mod load;
 pub mod other;
 pub mod proxy;
+pub mod referrals;
 pub mod servers;
 pub mod wait;
 pub mod waypost;

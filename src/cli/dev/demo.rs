@@ -9,6 +9,8 @@ use crate::config::Config;
 use crate::http::auth::{ApiKey, Scope};
 use crate::link::request::{NewLink, NewRule};
 use crate::link::service::{self, LinkService};
+use crate::referral::codes::request::NewCode;
+use crate::referral::codes::{self, CodeService};
 use crate::resolve::announce::Announcer;
 use crate::store::{self, Store, audit, keys};
 
@@ -82,6 +84,16 @@ pub(super) async fn make_campaign(store: &Store, config: &Config) -> Result<(), 
         service.activate(ACTOR, &campaign, version).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// The share URL of a user of the demo campaign; `None` when somebody ended the campaign.
+pub(super) async fn invitation(codes: &CodeService) -> Result<Option<String>, Error> {
+    let user = NewCode { user: "rina".to_owned(), name: Some("Rina Sari".to_owned()) };
+    match codes.issue(CAMPAIGN, &user).await {
+        Ok(issued) => Ok(Some(codes.share_url(&issued.code))),
+        Err(codes::Error::UnknownCampaign(_) | codes::Error::NotRunning(..)) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {

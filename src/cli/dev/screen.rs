@@ -11,6 +11,8 @@ pub(super) struct Screen<'a> {
     pub(super) edge: SocketAddr,
     pub(super) control: SocketAddr,
     pub(super) api_key: &'a str,
+    /// What somebody shares in the demo campaign, if it runs.
+    pub(super) invitation: Option<&'a str>,
     /// Where the data is.
     pub(super) data: &'a Path,
     /// Where `dev.json` is.
@@ -38,10 +40,11 @@ impl fmt::Display for Screen<'_> {
         }
         writeln!(f, "  Open      http://{edge}/{FIRST}")?;
         writeln!(f, "            http://{edge}/search?q=short+links")?;
-        writeln!(
-            f,
-            "            http://{edge}/{ROUTED}+  (where it leads, without going there)\n"
-        )?;
+        writeln!(f, "            http://{edge}/{ROUTED}+  (where it leads, without going there)")?;
+        if let Some(invitation) = self.invitation {
+            writeln!(f, "            {invitation}  (a friend's invitation)")?;
+        }
+        writeln!(f)?;
         writeln!(f, "  Make a link of your own, in another terminal:\n")?;
         writeln!(f, "curl -sw '\\n' http://{control}/v1/links \\")?;
         writeln!(f, "  -H 'Authorization: Bearer {}' \\", self.api_key)?;
@@ -65,6 +68,7 @@ mod tests {
             edge: SocketAddr::from(([0, 0, 0, 0], 8080)),
             control: SocketAddr::from(([127, 0, 0, 1], 8081)),
             api_key: "wp_key",
+            invitation: Some("http://127.0.0.1:8080/r/7KQ2MX"),
             data: Path::new("/home/me/waypost/.waypost"),
             file: Path::new("/home/me/waypost/.waypost/dev.json"),
             notes: &["No Redis, so no second tier.".to_owned()],
@@ -77,6 +81,7 @@ mod tests {
   Open      http://127.0.0.1:8080/hello
             http://127.0.0.1:8080/search?q=short+links
             http://127.0.0.1:8080/app+  (where it leads, without going there)
+            http://127.0.0.1:8080/r/7KQ2MX  (a friend's invitation)
 
   Make a link of your own, in another terminal:
 

@@ -150,6 +150,17 @@ impl Assets {
         made
     }
 
+    /// What stands in for a file that this process does not have: another process named it, with other
+    /// styles or for a campaign that is news here. Whoever gets it must not keep it.
+    pub fn instead(&self, name: &str) -> Option<&Asset> {
+        let (_, extension) = name.strip_prefix("landing.")?.rsplit_once('.')?;
+        match extension {
+            "css" => Some(&self.usual_style),
+            "js" => Some(&self.script),
+            _ => None,
+        }
+    }
+
     /// The file with this name, without the folder.
     pub fn find(&self, name: &str) -> Option<Arc<Asset>> {
         let is_it = |asset: &&Arc<Asset>| asset.name == name;

@@ -38,7 +38,7 @@ pub struct Pages {
     /// In the campaign's default language.
     usual: InLanguage,
     others: Vec<InLanguage>,
-    /// The tags of all languages.
+    /// The tags of all languages, the usual one first: it wins where two suit a visitor alike.
     languages: Vec<String>,
 }
 
@@ -68,7 +68,10 @@ impl Pages {
         let texts = campaign.texts.get(usual).expect("a judged campaign has its usual texts");
         let others = campaign.texts.iter().filter(|(language, _)| *language != usual);
         Self {
-            languages: campaign.texts.keys().cloned().collect(),
+            languages: std::iter::once(usual)
+                .chain(campaign.texts.keys().map(String::as_str).filter(|it| *it != usual))
+                .map(str::to_owned)
+                .collect(),
             usual: made.in_language(usual, texts),
             others: others.map(|(language, texts)| made.in_language(language, texts)).collect(),
         }

@@ -24,12 +24,17 @@ use crate::referral::landing::{self, Landing};
 use crate::referral::token::ClickToken;
 use crate::resolve::local::Entry;
 
-/// What the paths of landing pages begin with, without the first slash.
-pub const PLACE: &str = landing::PREFIX;
 /// Below a code: its share URL as a QR code.
 const QR: &str = "/qr.svg";
-/// Below [`PLACE`]: styles and the script.
+/// Below the landing pages: styles and the script.
 const ASSETS: &str = "assets/";
+
+/// What stands below the landing pages in a path that is spelled out and has no slash before it; `None`
+/// if the path leads elsewhere.
+pub fn below(path: &str) -> Option<&str> {
+    let (first, below) = path.split_at_checked(landing::PREFIX.len())?;
+    first.eq_ignore_ascii_case(landing::PREFIX).then_some(below)
+}
 
 /// Whose page a code leads to.
 struct Found {
@@ -41,7 +46,7 @@ struct Found {
 }
 
 impl Edge {
-    /// Answers for a path below [`PLACE`].
+    /// Answers for a path [`below`] the landing pages.
     pub(in crate::edge) async fn below_referrals<B>(
         &self,
         request: &Request<B>,
@@ -50,10 +55,15 @@ impl Edge {
     ) -> Answer {
         let places = Arc::clone(&self.places.borrow().borrow());
         if let Some(name) = path.strip_prefix(ASSETS) {
-            return match places.assets.find(name) {
-                Some(asset) => asset.answer(request.headers()),
-                None => Page::NotFound.answer(request.headers()),
+            if let Some(asset) = places.assets.find(name) {
+                return asset.answer(request.headers());
+            }
+            let Some(asset) = places.assets.instead(name) else {
+                return Page::NotFound.answer(request.headers());
             };
+            let mut answer = asset.answer(request.headers());
+            answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            return answer;
         }
         let (code, wants_picture) = match path.strip_suffix(QR) {
             Some(code) => (code, true),
@@ -62,6 +72,9 @@ impl Edge {
         match self.find_code(request, peer, &places, code).await {
             Ok(found) if found.place.domain != domain.id => {
                 let mut home = share_url(&found);
+                if wants_picture {
+                    home.push_str(QR);
+                }
                 if let Some(query) = request.uri().query() {
                     home = format!("{home}?{query}");
                 }
@@ -84,8 +97,7 @@ impl Edge {
         places: &Places,
         code: &str,
     ) -> Result<Found, Page> {
-        let code = percent_encoding::percent_decode_str(code).decode_utf8().ok();
-        let code = code.and_then(|code| ReferralCode::normalise(&code)).ok_or(Page::NotFound)?;
+        let code = ReferralCode::normalise(code).ok_or(Page::NotFound)?;
         let now = self.clock.now();
         if self.misses.wait(self.client(request, peer), now).is_some() {
             return Err(Page::TooManyMisses);
@@ -148,7 +160,7 @@ impl Edge {
 }
 
 fn share_url(found: &Found) -> String {
-    format!("{}{PLACE}{}", found.place.base, found.code)
+    format!("{}{}{}", found.place.base, landing::PREFIX, found.code)
 }
 
 /// The share URL as a picture, for a phone to be held before a screen.

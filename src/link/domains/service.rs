@@ -4,12 +4,14 @@
 use serde_json::json;
 
 use super::{DomainEdit, FullDomain, NewDomain, judge_edit, judge_new};
+use crate::campaign::{CampaignId, State, document};
 use crate::code::slug::LetterCase;
 use crate::config::Config;
 use crate::link::fault::{Fault, Reason};
 use crate::link::model::Domain;
 use crate::link::rules::Rules;
 use crate::link::service;
+use crate::store::campaigns::{self, StoredVersion};
 use crate::store::{self, Connection, Store, Transaction, audit, domains};
 
 /// Why a domain was not added, found, changed or deleted.
@@ -33,6 +35,11 @@ pub enum Error {
     /// Something belongs to the domain.
     #[error("the domain '{0}' still has links; delete them first")]
     InUse(String),
+    /// People share codes under the domain.
+    #[error(
+        "the active version of the campaign '{1}' is shared under '{0}'; retire the campaign, or activate a version with another domain, first"
+    )]
+    HasCampaign(String, CampaignId),
     /// The database.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -131,7 +138,7 @@ impl DomainService {
         Ok(after)
     }
 
-    /// Deletes a domain to which no link belongs.
+    /// Deletes a domain to which no link belongs, and under which no campaign's codes are shared.
     pub async fn delete(&self, actor: &str, host: &str) -> Result<(), Error> {
         let mut connection = self.store.connection().await?;
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
@@ -139,6 +146,9 @@ impl DomainService {
         let host = self.host(&gone.domain);
         if gone.domain.host.is_none() {
             return Err(Error::NeverDeleted(host.to_owned()));
+        }
+        if let Some(campaign) = shared_under(&transaction, host).await? {
+            return Err(Error::HasCampaign(host.to_owned(), campaign));
         }
         if !domains::delete(&transaction, gone.domain.id).await? {
             return Err(Error::InUse(host.to_owned()));
@@ -176,6 +186,21 @@ impl DomainService {
         let subject = &format!("domain:{}", self.host(&full.domain));
         audit::record(transaction, &audit::Entry { actor, action, subject, detail }).await
     }
+}
+
+/// A campaign whose active version names this host. (Whoever activates one keeps the domains as they
+/// are until that is stored.)
+async fn shared_under(
+    transaction: &Transaction<'_>,
+    host: &str,
+) -> Result<Option<CampaignId>, store::Error> {
+    let all = campaigns::current(transaction, None).await?;
+    let names_it = |version: &StoredVersion| {
+        let document = document::parse(&version.document, version.record.format);
+        version.record.state == State::Active
+            && document.is_ok_and(|campaign| campaign.domain.as_deref() == Some(host))
+    };
+    Ok(all.into_iter().find(names_it).map(|version| version.record.campaign))
 }
 
 /// The most characters that an error repeats of a host.

@@ -239,9 +239,10 @@ impl Supply {
 
     /// Shows how many codes are where: left in the pools of these lengths, and at hand.
     pub(super) async fn show(&self, lengths: &[u8]) -> Result<(), Error> {
+        let pools = pool::all(&self.store).await?;
         // What nobody asks for any more may be as low as it likes.
         self.metrics.codes_left.reset();
-        for pool in pool::all(&self.store).await? {
+        for pool in pools {
             if lengths.contains(&pool.length) {
                 let length = pool.length.to_string();
                 self.metrics.codes_left.with_label_values(&[&length]).set(pool.left());

@@ -112,13 +112,13 @@ fn a_key_does_not_show_its_secret() {
 fn a_token_is_found_in_what_stores_hand_over() {
     let text = minted();
     let whole = format!("wp_click={text}&utm_source=waypost");
-    assert_eq!(percent_decode_str(&referrer(&text)).decode_utf8_lossy(), whole);
+    let escaped = format!("wp_click%3D{text}%26utm_source%3Dwaypost");
     for handed in [
         text.clone(),
         format!("  {text}\n"),
         whole.clone(),
-        referrer(&text),
-        referrer(&text).replace('%', "%25"),
+        escaped.clone(),
+        escaped.replace('%', "%25"),
         format!("utm_source=waypost&wp_click={text}"),
         format!("utm_medium=a%26b&wp_click={text}"),
         format!("https://go.example/r/7KQ2MX?wp_click={text}#top"),

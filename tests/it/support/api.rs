@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -21,7 +22,7 @@ use waypost::referral::codes::{self, CodeService};
 use waypost::referral::services;
 use waypost::referral::token::{TokenKey, TokenKeys};
 use waypost::resolve::announce::Announcer;
-use waypost::store::{Store, keys};
+use waypost::store::{Settings, Store, keys};
 
 use super::{Answer, TestDatabase, TestPostgres};
 
@@ -84,6 +85,20 @@ impl TestApi {
         let database = TestDatabase::new().await;
         let store = database.store();
         Self::assemble(database, store, change).await
+    }
+
+    /// The same with so many connections to the database, so that as many requests are carried out at
+    /// once.
+    pub async fn with_connections(connections: usize) -> Self {
+        let database = TestDatabase::new().await;
+        let store = Store::new(&Settings {
+            url: database.url(),
+            read_connections: 1,
+            connections,
+            pool_wait: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(5),
+        });
+        Self::assemble(database, store.expect("a readable address"), |_| {}).await
     }
 
     /// The same on the database of a server of its own, which the test may stop.

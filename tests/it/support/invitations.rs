@@ -14,11 +14,9 @@ use waypost::referral::token::ClickToken;
 use waypost::store::Store;
 use waypost::store::codes::{self, NewCode};
 
+use super::campaign::DEMO;
 use super::deployment::{call, key_for};
 use super::{TestDatabase, Waypost, eventually, get, send};
-
-/// The campaign of the documentation: five languages, five stores.
-const DEMO: &str = include_str!("../../../config/campaigns/demo.toml");
 
 /// A code of [`Invitations`], who shares it, and the masked name that is shown.
 pub const CODE: &str = "7KQ2MX";
