@@ -47,15 +47,13 @@ pub(crate) fn count(options: &Options) -> Result<Vec<Counted>, Error> {
     let waypost = peers::waypost(options, place, &links, &[])?;
     bench::check_targets(&waypost.peer, &links)?;
     counted.push(of(&waypost.peer, ", redirect", place, &redirects)?);
-    if !options.skips(Part::Landing) {
-        let codes = landing::prepare(&waypost)?;
-        let pages = Wanted::landings(&codes);
-        let page = landing::check(&waypost.peer, &pages)?;
-        counted.push(of(&waypost.peer, ", landing page", place, &pages)?);
-        drop(waypost);
-        say("Counting instructions of the bare server with the same page.");
-        counted.push(of(&peers::pages::bare(place, &page)?, "", place, &pages)?);
-    }
+    let codes = landing::prepare(&waypost)?;
+    let pages = Wanted::landings(&codes);
+    let page = landing::check(&waypost.peer, &pages)?;
+    counted.push(of(&waypost.peer, ", landing page", place, &pages)?);
+    drop(waypost);
+    say("Counting instructions of the bare server with the same page.");
+    counted.push(of(&peers::pages::bare(place, &page)?, "", place, &pages)?);
     Ok(counted)
 }
 
