@@ -3,13 +3,11 @@
 //! Each statement is a literal beside the function that runs it, named in its first line, and every
 //! statement that changes something has its rows counted.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
@@ -31,6 +29,7 @@ pub mod triggers;
 pub mod user_locks;
 
 pub use tokio_postgres::Transaction;
+use user_locks::Turns;
 
 /// What can go wrong between here and PostgreSQL.
 #[derive(Debug, thiserror::Error)]
@@ -147,14 +146,8 @@ pub struct Store {
     reads: Pool,
     main: Pool,
     read_budget: Duration,
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
-
-/// Until it is dropped, a transaction may wait for the locks of others. See [`Store::turn`].
-pub type Turn = OwnedSemaphorePermit;
-
-/// How long somebody waits for a turn.
-const TURN: Duration = Duration::from_secs(3);
 
 /// How long a connection attempt may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -187,7 +180,7 @@ impl Store {
             main: pool(&settings.url, settings.connections, main, &main_options)?,
             // A stopped server does not obey its own statement_timeout, so we count as well.
             read_budget: settings.read_timeout + Duration::from_millis(50),
-            turns: Arc::new(Semaphore::new((settings.connections * 3 / 4).max(1))),
+            turns: Turns::of(settings.connections),
         })
     }
 
@@ -201,13 +194,9 @@ impl Store {
         self.main.get().await.map_err(|error| unavailable(&error))
     }
 
-    /// Waits for a turn to wait for locks. There are fewer than there are connections, so that those who
-    /// want what somebody holds never keep all others from the database.
-    pub async fn turn(&self) -> Result<Turn, Error> {
-        match tokio::time::timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(turn) => Ok(turn.expect("never closed")),
-            Err(_elapsed) => Err(Error::TimedOut(TURN)),
-        }
+    /// Who may wait for locks on users.
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// The longest that one look-up may take once it has its connection.

@@ -297,7 +297,9 @@ impl BindingService {
         let counts = [CheckKind::Device, CheckKind::DeviceVelocity];
         let exact = counts.into_iter().any(|kind| screening::is_enforced(campaign, kind));
         let device = ask.device.filter(|_| exact);
-        let _turn = self.store.turn().await?;
+        // All bindings under one top wait for each other anyway.
+        let top = LockKey::user(id, root.unwrap_or(ask.invitee));
+        let _turn = self.store.turns().next(top).await?;
         let mut connection = self.store.connection().await?;
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         let users = [Some(ask.invitee), root].into_iter().flatten();

@@ -123,10 +123,11 @@ impl TriggerService {
             body_hash: Sha256::digest(canonical).into(),
             body: &body,
         };
-        let _turn = self.store.turn().await?;
+        let user = LockKey::user(&current.id, &request.user);
+        let _turn = self.store.turns().next(user).await?;
         let mut connection = self.store.connection().await?;
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
-        user_locks::take(&transaction, [LockKey::user(&current.id, &request.user)]).await?;
+        user_locks::take(&transaction, [user]).await?;
         let put = if current.state == State::Retired {
             // Whoever repeats what was stored in time is still answered.
             triggers::find(&transaction, &new).await?.ok_or(Error::Retired)?

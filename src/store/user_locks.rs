@@ -2,14 +2,19 @@
 //! known of somebody takes them *as statements of their own, before reading*: in the same statement the
 //! look would be older than the lock, and would miss what its last holder committed.
 
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::{Error, Transaction};
 use crate::campaign::CampaignId;
 
 /// Stands for somebody or something in a campaign. Two may share one by chance: then they wait for each
 /// other, and that is all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LockKey(i64);
 
 impl LockKey {
@@ -38,6 +43,62 @@ impl LockKey {
             .finalize()
             .into();
         Self(i64::from_be_bytes(*hash.first_chunk().expect("32 bytes have 8")))
+    }
+}
+
+/// Who of this process may wait for locks now. Those who want the same one wait here, one behind the other,
+/// and without a connection; and of all together fewer wait in the database than there are connections. So
+/// a lock that somebody keeps holds up those who want it, and nobody else.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    queues: Arc<std::sync::Mutex<HashMap<LockKey, Weak<Mutex<()>>>>>,
+    free: Arc<Semaphore>,
+}
+
+/// Until it is dropped, a transaction may wait for locks.
+#[derive(Debug)]
+pub struct Turn {
+    /// It is there to be dropped, and so is the other.
+    _first: OwnedMutexGuard<()>,
+    _free: OwnedSemaphorePermit,
+}
+
+/// How long somebody waits for a turn.
+const TURN: Duration = Duration::from_secs(3);
+
+/// Queues that nobody stands in are forgotten when there are so many.
+const QUEUES: usize = 1_024;
+
+impl Turns {
+    /// Turns for a pool of so many connections: three quarters of them.
+    pub(super) fn of(connections: usize) -> Self {
+        let free = Arc::new(Semaphore::new((connections * 3 / 4).max(1)));
+        Self { queues: Arc::default(), free }
+    }
+
+    /// Waits for a turn among those who want this lock; not for long.
+    pub async fn next(&self, key: LockKey) -> Result<Turn, Error> {
+        let queue = self.queue(key);
+        let turn = async {
+            let first = queue.lock_owned().await;
+            let free = Arc::clone(&self.free).acquire_owned().await.expect("never closed");
+            Turn { _first: first, _free: free }
+        };
+        let late = |_elapsed| Error::TimedOut(TURN);
+        tokio::time::timeout(TURN, turn).await.map_err(late)
+    }
+
+    fn queue(&self, key: LockKey) -> Arc<Mutex<()>> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if queues.len() >= QUEUES {
+            queues.retain(|_, queue| queue.strong_count() > 0);
+        }
+        let known = queues.get(&key).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let queue = Arc::default();
+            queues.insert(key, Arc::downgrade(&queue));
+            queue
+        })
     }
 }
 
