@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::api::problem;
 use super::support::TestApi;
 use super::support::other::{Other, Reply};
+use super::support::quiet;
 use super::support::referrals::{Referrals, click, document, refusal};
 use waypost::store::user_locks::LockKey;
 
@@ -345,6 +346,7 @@ async fn whoever_guesses_codes_has_to_wait() {
 
 #[tokio::test]
 async fn a_lock_that_somebody_keeps_holds_up_nobody_else() {
+    let _quiet = quiet().await;
     let test = Referrals::screened(json!([])).await;
     let (ann, eve) = (test.code("ann").await, test.code("eve").await);
     let mut holder = test.api.database.connect().await;

@@ -8,7 +8,7 @@ use waypost::http::auth::Scope;
 
 use super::campaigns::DEMO;
 use super::support::deployment::{call, key_for, metric};
-use super::support::{Answer, TestDatabase, TestPostgres, Waypost, eventually, send};
+use super::support::{Answer, TestDatabase, TestPostgres, Waypost, eventually, quiet, send};
 
 /// How long a change may take to be everywhere.
 const SECOND: Duration = Duration::from_secs(1);
@@ -47,6 +47,7 @@ async fn soon_in_use(waypost: &Waypost, version: &str) {
 
 #[tokio::test]
 async fn a_change_reaches_two_processes_within_a_second() {
+    let _quiet = quiet().await;
     let database = TestDatabase::new().await;
     let environment = [("DATABASE_URL", &*database.url())];
     let (one, other) = tokio::join!(Waypost::start(&environment), Waypost::start(&environment));
@@ -72,6 +73,7 @@ async fn a_change_reaches_two_processes_within_a_second() {
 
 #[tokio::test]
 async fn the_last_good_version_stays_while_postgres_is_away() {
+    let _quiet = quiet().await;
     let mut postgres = TestPostgres::start().await;
     let waypost = Waypost::start(&[("DATABASE_URL", &*postgres.url())]).await;
     let key = key_for(&postgres.store(), Scope::Campaigns).await;
@@ -99,6 +101,7 @@ async fn the_last_good_version_stays_while_postgres_is_away() {
 
 #[tokio::test]
 async fn a_version_that_cannot_be_read_leaves_the_last_good_one() {
+    let _quiet = quiet().await;
     let database = TestDatabase::new().await;
     let environment = [("DATABASE_URL", &*database.url())];
     let waypost = Waypost::start(&environment).await;

@@ -19,7 +19,7 @@ use waypost::visitor::{Device, Kind};
 
 use super::support::deployment::{add_links, metric};
 use super::support::load::{load, watched_load};
-use super::support::{TestPostgres, Waypost, eventually};
+use super::support::{TestPostgres, Waypost, eventually, quiet};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -112,6 +112,7 @@ async fn assert_sums(client: &Client, expected: usize) {
 
 #[tokio::test]
 async fn two_hundred_thousand_clicks_are_counted_although_postgres_dies_in_the_middle() {
+    let _quiet = quiet().await;
     let (mut postgres, spool) = deployment().await;
     let waypost = start(&postgres, spool.path()).await;
     let paths = paths();
@@ -144,6 +145,7 @@ async fn two_hundred_thousand_clicks_are_counted_although_postgres_dies_in_the_m
 
 #[tokio::test]
 async fn a_stop_by_sigterm_loses_no_click() {
+    let _quiet = quiet().await;
     let (mut postgres, spool) = deployment().await;
     let waypost = start(&postgres, spool.path()).await;
     let paths = paths();
@@ -176,6 +178,7 @@ async fn a_stop_by_sigterm_loses_no_click() {
 
 #[tokio::test]
 async fn a_kill_loses_no_more_than_an_interval_and_counts_nothing_twice() {
+    let _quiet = quiet().await;
     let (mut postgres, spool) = deployment().await;
     let paths = paths();
     let mut sent_at_most = 0;
@@ -264,6 +267,7 @@ fn batch(link: i64, visits: usize) -> Batch {
 
 #[tokio::test]
 async fn a_spool_cut_in_the_middle_or_full_of_noise_costs_only_what_was_cut() {
+    let _quiet = quiet().await;
     let (postgres, spool) = deployment().await;
     let client = connect(&postgres.url()).await;
     let link = client.query_one("SELECT min(id) FROM link", &[]).await.expect("a link").get(0);
@@ -321,6 +325,7 @@ async fn a_spool_cut_in_the_middle_or_full_of_noise_costs_only_what_was_cut() {
 
 #[tokio::test]
 async fn without_a_spool_clicks_wait_in_memory_and_what_finds_no_room_is_metered() {
+    let _quiet = quiet().await;
     let (mut postgres, _spool) = deployment().await;
     let waypost = Waypost::start(&[
         ("DATABASE_URL", &postgres.url()),

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::support::deployment::{add_links, call, links_key, metric};
-use super::support::{TestCluster, TestDatabase, TestPostgres, Waypost, eventually, get};
+use super::support::{TestCluster, TestDatabase, TestPostgres, Waypost, eventually, get, quiet};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -60,6 +60,7 @@ async fn a_cluster_alone_is_enough_for_links_that_it_has() {
 
 #[tokio::test]
 async fn edits_and_deletions_are_seen_through_a_cluster() {
+    let _quiet = quiet().await;
     let database = TestDatabase::new().await;
     let cluster = TestCluster::shared().await;
     let links: Vec<String> = (0..20).map(|n| format!("link{n}")).collect();

@@ -11,7 +11,7 @@ use waypost::http::auth::Scope;
 
 use super::support::campaign::{DEMO, activate};
 use super::support::deployment::{key_for, metric};
-use super::support::{Client, TestDatabase, TestRedis, Waypost, eventually, get};
+use super::support::{Client, TestDatabase, TestRedis, Waypost, eventually, get, quiet};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -82,6 +82,7 @@ async fn issue(
 
 #[tokio::test]
 async fn codes_are_issued_whatever_becomes_of_redis() {
+    let _quiet = quiet().await;
     let database = TestDatabase::new().await;
     let mut redis = TestRedis::start().await;
     activate(&database.store(), "demo", DEMO).await;
@@ -176,6 +177,7 @@ async fn codes_of_an_old_snapshot_are_not_given_again() {
 async fn a_hundred_thousand_codes_of_two_processes_and_a_kill_are_all_different() {
     const BATCHES: usize = 96;
     const SINGLE: usize = 250;
+    let _quiet = quiet().await;
     let database = TestDatabase::new().await;
     let redis = TestRedis::start().await;
     activate(&database.store(), "demo", DEMO).await;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use waypost::local::Signal;
 
 use super::support::deployment::{add_links, call, links_key, metric};
-use super::support::{Answer, Client, TestDatabase, Waypost, eventually, get, raw, send};
+use super::support::{Answer, Client, TestDatabase, Waypost, eventually, get, quiet, raw, send};
 
 async fn database(sql: &str) -> TestDatabase {
     let database = TestDatabase::new().await;
@@ -170,6 +170,7 @@ async fn a_client_that_dawdles_is_cut_off() {
 
 #[tokio::test]
 async fn a_client_that_reads_no_answers_is_cut_off() {
+    let _quiet = quiet().await;
     let database = database(LINKS).await;
     let waypost = Waypost::start(&[
         ("DATABASE_URL", &database.url()),

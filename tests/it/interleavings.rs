@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 use super::support::referrals::{Referrals, document, refusal};
-use super::support::{Answer, TestApi};
+use super::support::{Answer, TestApi, quiet};
 
 /// How many programs there are.
 const ROUNDS: u64 = 1_000;
@@ -224,6 +224,7 @@ async fn one_round(test: &Referrals, round: u64) -> Vec<Answer> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_random_interleavings_break_no_invariant() {
+    let _quiet = quiet().await;
     let screening = json!([
         { "check": "new_user", "mode": "block" },
         { "check": "device", "mode": "block" },

@@ -12,7 +12,9 @@ use waypost::referral::token::ClickToken;
 use super::support::deployment::{add_links, key_for};
 use super::support::html::Page;
 use super::support::invitations::{self, CODE, Invitations, NAME, knows, running, token_in};
-use super::support::{Answer, Client, TestDatabase, TestPostgres, TestRedis, Waypost, eventually};
+use super::support::{
+    Answer, Client, TestDatabase, TestPostgres, TestRedis, Waypost, eventually, quiet,
+};
 use super::support::{get, send};
 
 /// How long a change of a campaign may take to be shown everywhere.
@@ -75,6 +77,7 @@ async fn assert_not_to_be_had(waypost: &Waypost, code: &str) {
 
 #[tokio::test]
 async fn codes_show_their_pages_from_whichever_tier_is_left() {
+    let _quiet = quiet().await;
     let mut it = Deployment::start().await;
     knows(it.waypost.edge(), CODE).await;
     assert!(shows(&get(it.waypost.edge(), "/r/7kq2mx", &[]).await, CODE));
@@ -107,6 +110,7 @@ async fn codes_show_their_pages_from_whichever_tier_is_left() {
 
 #[tokio::test]
 async fn codes_show_their_pages_while_postgres_and_redis_are_frozen() {
+    let _quiet = quiet().await;
     let it = Deployment::start().await;
     knows(it.waypost.edge(), CODE).await;
     it.postgres.pause();
@@ -123,6 +127,7 @@ async fn codes_show_their_pages_while_postgres_and_redis_are_frozen() {
 
 #[tokio::test]
 async fn two_processes_show_a_new_version_and_the_old_one_again_within_a_second() {
+    let _quiet = quiet().await;
     let service = Invitations::start().await;
     let other = invitations::start_on(&service.database.url(), &[]).await;
     let keys = keys::read(&service.database.store()).await.expect("keys");
@@ -170,6 +175,7 @@ async fn told(waypost: &Waypost, path: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn who_tries_codes_is_shown_none_any_more_and_links_still_lead_on() {
+    let _quiet = quiet().await;
     let limit = [("WAYPOST_LIMITS__MISSES_PER_CLIENT", "20")];
     let service = Invitations::start_with(TestDatabase::new().await, &limit).await;
     let links = [("known", "https://a.example/"), ("later", "https://a.example/")];
@@ -200,6 +206,7 @@ async fn who_tries_codes_is_shown_none_any_more_and_links_still_lead_on() {
 
 #[tokio::test]
 async fn who_tries_slugs_waits_and_nobody_else_does() {
+    let _quiet = quiet().await;
     let settings = [
         ("WAYPOST_LIMITS__MISSES_PER_CLIENT", "20"),
         ("WAYPOST_EDGE__TRUSTED_PROXIES", "[\"127.0.0.1\"]"),

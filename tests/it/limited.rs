@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::deployment::{call, links_key};
-use crate::support::{Answer, Client, TestPostgres, TestRedis, Waypost, eventually, send};
+use crate::support::{Answer, Client, TestPostgres, TestRedis, Waypost, eventually, quiet, send};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -119,6 +119,7 @@ impl Deployment {
 
 #[tokio::test]
 async fn of_ten_thousand_requests_at_a_time_a_hundred_are_let_through() {
+    let _quiet = quiet().await;
     let deployment = Deployment::start().await;
     deployment.make("few", 100).await;
     assert_eq!(deployment.storm("few", 200, 50).await, [100, 9_900, 0]);
@@ -155,6 +156,7 @@ async fn bots_heads_and_prefetches_use_nothing_up() {
 
 #[tokio::test]
 async fn an_outage_lets_nobody_through_and_forgets_nothing() {
+    let _quiet = quiet().await;
     let mut deployment = Deployment::start().await;
     deployment.make("some", 500).await;
     assert_eq!(deployment.open(0, "some").await.status, 302);

@@ -6,7 +6,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::support::deployment::add_links;
-use super::support::{Client, Proxy, TestDatabase, Traffic, Waypost};
+use super::support::{Client, Proxy, TestDatabase, Traffic, Waypost, quiet};
 
 /// What a browser says that it is: programs use no clicks up.
 const BROWSER: (&str, &str) =
@@ -15,6 +15,7 @@ const BROWSER: (&str, &str) =
 #[tokio::test]
 async fn many_limited_links_at_once_are_all_opened_and_keep_no_other_link_from_being_found() {
     const LINKS: usize = 200;
+    let _quiet = quiet().await;
     let database = TestDatabase::new().await;
     add_links(&database.store(), &[("plain", "https://a.example/plain")]).await;
     let made = format!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::support::deployment::{add_links, call, links_key};
-use super::support::{Client, TestPostgres, TestRedis, Waypost, eventually, get};
+use super::support::{Client, TestPostgres, TestRedis, Waypost, eventually, get, quiet};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -98,6 +98,7 @@ fn assert_quick(times: &[Duration]) {
 
 #[tokio::test]
 async fn cached_links_redirect_while_postgres_is_frozen() {
+    let _quiet = quiet().await;
     let deployment = Deployment::start().await;
     deployment.warm(0..20).await;
     deployment.postgres.pause();
@@ -110,6 +111,7 @@ async fn cached_links_redirect_while_postgres_is_frozen() {
 
 #[tokio::test]
 async fn cached_links_redirect_while_postgres_is_dead() {
+    let _quiet = quiet().await;
     let mut deployment = Deployment::start().await;
     deployment.warm(0..20).await;
     deployment.postgres.kill();
@@ -123,6 +125,7 @@ async fn cached_links_redirect_while_postgres_is_dead() {
 
 #[tokio::test]
 async fn links_redirect_while_redis_is_frozen_and_99_of_100_within_60_milliseconds() {
+    let _quiet = quiet().await;
     let deployment = Deployment::start().await;
     deployment.warm(0..20).await;
     deployment.redis.pause();
@@ -147,6 +150,7 @@ async fn links_redirect_while_redis_is_frozen_and_99_of_100_within_60_millisecon
 
 #[tokio::test]
 async fn links_redirect_while_redis_is_dead() {
+    let _quiet = quiet().await;
     let mut deployment = Deployment::start().await;
     deployment.warm(0..20).await;
     deployment.redis.kill();
@@ -160,6 +164,7 @@ async fn links_redirect_while_redis_is_dead() {
 
 #[tokio::test]
 async fn cached_links_redirect_while_both_are_dead_or_frozen() {
+    let _quiet = quiet().await;
     let mut deployment = Deployment::start().await;
     deployment.warm(0..20).await;
     deployment.postgres.pause();
@@ -179,6 +184,7 @@ async fn cached_links_redirect_while_both_are_dead_or_frozen() {
 
 #[tokio::test]
 async fn redis_alone_is_enough_for_links_that_it_has() {
+    let _quiet = quiet().await;
     let mut deployment = Deployment::start().await;
     deployment.warm(0..20).await;
     // A second process, whose own cache is empty.
@@ -195,6 +201,7 @@ async fn redis_alone_is_enough_for_links_that_it_has() {
 
 #[tokio::test]
 async fn a_frozen_database_leaves_no_request_to_the_api_without_an_answer() {
+    let _quiet = quiet().await;
     let postgres = TestPostgres::start().await;
     let key = links_key(&postgres.store()).await;
     let waypost = Waypost::start(&[
@@ -220,6 +227,7 @@ async fn a_frozen_database_leaves_no_request_to_the_api_without_an_answer() {
 
 #[tokio::test]
 async fn a_start_that_waits_for_postgres_says_why_and_ends_at_sigterm() {
+    let _quiet = quiet().await;
     let nowhere = [
         ("DATABASE_URL", "postgresql://waypost@127.0.0.1:1/waypost"),
         ("WAYPOST_POSTGRES__STARTUP_WAIT_SECONDS", "3600"),
@@ -229,6 +237,7 @@ async fn a_start_that_waits_for_postgres_says_why_and_ends_at_sigterm() {
 
 #[tokio::test]
 async fn a_start_without_redis_says_so() {
+    let _quiet = quiet().await;
     let postgres = TestPostgres::start().await;
     let waypost = Waypost::start(&[
         ("DATABASE_URL", &postgres.url()),

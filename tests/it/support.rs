@@ -31,5 +31,5 @@ pub use invitations::Invitations;
 pub use other::{Other, Says, TestAuthority};
 pub use proxy::{Endpoint, Proxy, Traffic};
 pub use servers::{TestCluster, TestDatabase, TestPostgres, TestRedis, store};
-pub use wait::eventually;
+pub use wait::{eventually, quiet};
 pub use waypost::Waypost;
