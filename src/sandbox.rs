@@ -80,7 +80,7 @@ impl Sandbox {
             }
             None => (None, 0),
         };
-        let found = Found { operations: ledger.len(), cut };
+        let found = Found { operations: ledger.count(), cut };
         let kept = (ledger, journal);
         let service = Arc::new(Service::new(kept, settings.faults, settings.seed, clock));
         Ok(Self { service, found })

@@ -163,14 +163,19 @@ impl Journal {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or_else(|| Path::new("."));
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(within)?;
+        let journal = Self::start(file).map_err(within)?;
+        Ok((journal, length.saturating_sub(whole)))
+    }
+
+    /// Starts the thread that writes to the end of `file`.
+    fn start(file: File) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (report, progress) = watch::channel(Progress::default());
         let theirs = Arc::clone(&shared);
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || write(file, &theirs, &report))
-            .map_err(within)?;
-        Ok((Self { shared, progress, writer: Some(writer) }, length.saturating_sub(whole)))
+            .spawn(move || write(file, &theirs, &report))?;
+        Ok(Self { shared, progress, writer: Some(writer) })
     }
 
     /// Adds what was decided about a request; it is safe once [`Journal::safe`] says so. Entries stand
@@ -201,8 +206,8 @@ impl Journal {
         let reached = progress.wait_for(|now| now.safe >= number || now.broken).await;
         match reached {
             Ok(now) if now.safe >= number => Ok(()),
-            Ok(_broken) => Err(Error::NotWritten),
-            Err(_gone) => Err(Error::NotWritten),
+            // Broken, or gone.
+            Ok(_) | Err(_) => Err(Error::NotWritten),
         }
     }
 
@@ -278,5 +283,49 @@ fn write(mut file: File, shared: &Shared, report: &watch::Sender<Progress>) {
         }
         report.send_modify(|now| now.safe = added);
         bytes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(faults: &Struck) -> Seen<'_> {
+        Seen {
+            at: Timestamp::UNIX_EPOCH,
+            kind: Kind::Draw,
+            operation_id: Some("a"),
+            request_sha256: "aa",
+            decision: Decision::NotApplied,
+            problem: None,
+            faults,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_called_safe_stands_in_the_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("journal");
+        let mut ledger = Ledger::new(std::time::Duration::from_mins(1));
+        let (journal, cut) = Journal::open(&path, &mut ledger).expect("a journal");
+        assert_eq!(cut, 0);
+        for lines in 1..=3 {
+            let entry = journal.add(None, &seen(&Struck::default()));
+            assert_eq!((entry, journal.last()), (lines, lines));
+            journal.safe(entry).await.expect("written");
+            let text = std::fs::read_to_string(&path).expect("a file");
+            assert_eq!(u64::try_from(text.lines().count()), Ok(lines));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_never_called_safe() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let only_readable = File::open(file.path()).expect("a file");
+        let journal = Journal::start(only_readable).expect("a thread");
+        let entry = journal.add(None, &seen(&Struck::default()));
+        let told = journal.safe(entry).await;
+        assert!(matches!(told, Err(Error::NotWritten)), "{told:?}");
+        journal.broken().await;
     }
 }

@@ -101,13 +101,8 @@ impl Ledger {
     }
 
     /// How many were applied.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.applied.len()
-    }
-
-    /// Whether none was applied.
-    pub fn is_empty(&self) -> bool {
-        self.applied.is_empty()
     }
 
     /// Whether there is no room for another.
