@@ -21,6 +21,7 @@ mod domain;
 mod fields;
 mod key;
 mod link;
+mod sandbox;
 mod serve;
 mod token_key;
 
@@ -66,6 +67,8 @@ enum Command {
     Dictionary(dictionary::Command),
     /// Check a deployment as people and app stores see it
     Doctor(doctor::Doctor),
+    /// Run a payment service to build against, which can be told what to do wrong
+    Sandbox(sandbox::Run),
     /// Bring the database to this version
     Migrate,
     /// Say whether the configuration is good
@@ -133,6 +136,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
             dictionary::run(command, &Context::open(load()?).await?).await
         }
         Command::Doctor(doctor) => doctor.run(load()).await,
+        Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Migrate => migrate(&load()?).await,
         Command::CheckConfig => {
             check(&load()?)?;

@@ -8,6 +8,7 @@
 //!   under limits, asking other services.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
+//! - [`sandbox`]: a payment service to build against; it knows nothing of the rest.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
 //! - [`cli`]: the command line.
 //!
@@ -33,6 +34,8 @@ pub mod resolve;
 
 pub mod api;
 pub mod edge;
+
+pub mod sandbox;
 
 pub mod app;
 pub mod cli;

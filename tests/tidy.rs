@@ -68,12 +68,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "outbound", "referral", "resolve", "store", "visitor",
         ],
     ),
+    ("sandbox", &["clock", "http"]),
     ("local", &["clock"]),
     (
         "cli",
         &[
             "api", "app", "campaign", "clicks", "clock", "code", "config", "edge", "http", "link",
-            "local", "metrics", "outbound", "qr", "referral", "resolve", "store", "visitor",
+            "local", "metrics", "outbound", "qr", "referral", "resolve", "sandbox", "store",
+            "visitor",
         ],
     ),
     ("lib", &[]),

@@ -14,7 +14,7 @@ use waypost::local::{Signal, Tied};
 use super::eventually;
 
 /// How long a start may take; the debug build on a busy machine is slow.
-const START: Duration = Duration::from_mins(1);
+pub(super) const START: Duration = Duration::from_mins(1);
 
 /// A running `waypost serve`. Dropping it ends it with SIGKILL.
 pub struct Waypost {
@@ -26,7 +26,7 @@ pub struct Waypost {
 
 /// What a process printed so far.
 #[derive(Clone, Default)]
-struct Output(Arc<Mutex<String>>);
+pub(super) struct Output(Arc<Mutex<String>>);
 
 impl Output {
     fn add(&self, line: &str) {
@@ -35,7 +35,7 @@ impl Output {
         text.push('\n');
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -162,7 +162,7 @@ impl Waypost {
 }
 
 /// The built program with `arguments`, alone with `environment`.
-fn spawn(
+pub(super) fn spawn(
     arguments: &[&str],
     environment: &[(&str, &str)],
     output: &Output,
@@ -185,7 +185,7 @@ fn spawn(
     process
 }
 
-async fn ended(process: &Tied) -> Option<i32> {
+pub(super) async fn ended(process: &Tied) -> Option<i32> {
     eventually("the process ends", START, async || {
         process.with_child(|child| child.try_wait().expect("our own child"))
     })
