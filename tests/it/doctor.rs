@@ -63,7 +63,9 @@ impl Deployment {
 /// The line of a check, and its remedy if it has one.
 fn finding<'a>(said: &'a str, subject: &str) -> (&'a str, &'a str) {
     let subject = format!(" {subject}: ");
-    let mut lines = said.lines().skip_while(|line| !line.contains(&subject));
+    // What goes to standard error may come between any two lines of standard output.
+    let lines = said.lines().filter(|line| !line.starts_with("waypost: "));
+    let mut lines = lines.skip_while(|line| !line.contains(&subject));
     let line = lines.next().unwrap_or_else(|| panic!("no line of '{subject}' in\n{said}"));
     (line, lines.next().and_then(|line| line.strip_prefix("    → ")).unwrap_or(""))
 }
