@@ -10,12 +10,12 @@ use hyper::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use serde_path_to_error::{Path, Segment};
+use serde_path_to_error::Path;
 use tokio::time::timeout;
 
 use crate::campaign::document::Format;
 use crate::http::problem::{Kind, Problem};
-use crate::link::fault::{Fault, Reason};
+use crate::link::fault::{Fault, Reason, pointer};
 
 /// The most characters that a refusal repeats of a body.
 const LONGEST_ECHO: usize = 300;
@@ -143,25 +143,6 @@ fn cut(text: &str) -> String {
 
 fn malformed(error: &serde_json::Error) -> Problem {
     Problem::new(Kind::MalformedBody, format!("the body is not JSON: {error}"))
-}
-
-/// A path as a JSON pointer.
-fn pointer(path: &Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => {
-                pointer.push('/');
-                pointer.push_str(&index.to_string());
-            }
-            Segment::Map { key } => {
-                pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            }
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
-    pointer
 }
 
 #[cfg(test)]

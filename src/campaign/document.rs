@@ -4,11 +4,10 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
-use serde_path_to_error::Segment;
 
 use super::words::Words;
 use super::{Campaign, rules};
-use crate::link::fault::{Fault, Reason};
+use crate::link::fault::{Fault, Reason, escaped, pointer};
 
 mod message;
 mod place;
@@ -156,31 +155,12 @@ fn without_moments(value: toml::Value) -> toml::Value {
 /// What a field at fault is refused with.
 fn refusal(path: &serde_path_to_error::Path, message: &str) -> Fault {
     let Message { reason, field, detail } = message::read(message);
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => {
-                pointer.push('/');
-                pointer.push_str(&index.to_string());
-            }
-            Segment::Map { key } => {
-                pointer.push('/');
-                pointer.push_str(&escaped(key));
-            }
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
+    let mut pointer = pointer(path);
     if let Some(field) = field {
         pointer.push('/');
         pointer.push_str(&escaped(&field));
     }
     Fault::new(pointer, reason, detail)
-}
-
-/// A field's name, as it stands in a pointer. Names may be as long as a document.
-fn escaped(name: &str) -> String {
-    let name: String = name.chars().take(100).collect();
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The document as one value, for whoever compares two: `None` if it is none.

@@ -1,6 +1,7 @@
 //! What is wrong with a request, field by field.
 
 use serde::Serialize;
+use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
 
 /// One thing that is wrong with one field.
@@ -95,4 +96,30 @@ impl Fault {
     pub fn new(pointer: impl Into<String>, reason: Reason, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), reason, detail: detail.into(), line: None }
     }
+}
+
+/// A path as a JSON pointer.
+pub fn pointer(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => {
+                pointer.push('/');
+                pointer.push_str(&index.to_string());
+            }
+            Segment::Map { key } => {
+                pointer.push('/');
+                pointer.push_str(&escaped(key));
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+/// The name of a field as it stands in a JSON pointer. Names may be as long as a body or a document: of
+/// those only the beginning is told.
+pub fn escaped(name: &str) -> String {
+    let name: String = name.chars().take(100).collect();
+    name.replace('~', "~0").replace('/', "~1")
 }
