@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
@@ -199,8 +199,15 @@ impl Api {
     /// The caller, if the key holds and is good for `scope`.
     async fn authorise(&self, parts: &Parts, scope: Scope) -> Result<Caller, Problem> {
         let refused = |detail: &str| Problem::new(Kind::Unauthorized, detail);
-        let key = ApiKey::from_headers(&parts.headers)
-            .ok_or_else(|| refused("send one header 'Authorization: Bearer wp_…'"))?;
+        let key = ApiKey::from_headers(&parts.headers).ok_or_else(|| {
+            // What was sent is not repeated: it may be most of a key.
+            refused(if parts.headers.contains_key(AUTHORIZATION) {
+                "the header Authorization has no API key that could be one of ours: send it once, as \
+                 'Bearer wp_…', with the whole key"
+            } else {
+                "send one header 'Authorization: Bearer wp_…'"
+            })
+        })?;
         let stored = keys::find(&self.store, key.id()).await?;
         // An unknown, a wrong and a revoked key get the same answer after the same comparison.
         let hash = stored.as_ref().map_or(&[0; 32][..], |stored| &stored.secret_hash);

@@ -69,6 +69,7 @@ impl From<Error> for Problem {
             Error::Store(error) => return error.into(),
             // Our own clocks differ: in a moment it is good.
             Error::Token(TokenFault::FromTheFuture) => return Self::unavailable(&error),
+            Error::Token(TokenFault::Missing) => Kind::TokenMissing,
             Error::Token(TokenFault::Malformed) => Kind::TokenMalformed,
             Error::Token(TokenFault::UnknownKey(_) | TokenFault::Forged) => Kind::TokenForged,
             Error::Token(TokenFault::Expired) => Kind::TokenExpired,

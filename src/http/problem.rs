@@ -54,6 +54,8 @@ pub enum Kind {
     CodeTaken,
     /// The click token is cut or changed.
     TokenMalformed,
+    /// There is no click token in what the store handed over.
+    TokenMissing,
     /// The click token was not signed here.
     TokenForged,
     /// The click token is older than 7 days.
@@ -84,7 +86,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedBody,
         Self::InvalidBody,
         Self::InvalidQuery,
@@ -103,6 +105,7 @@ impl Kind {
         Self::CampaignNotRunning,
         Self::CodeTaken,
         Self::TokenMalformed,
+        Self::TokenMissing,
         Self::TokenForged,
         Self::TokenExpired,
         Self::TokenOfAnotherDomain,
@@ -173,6 +176,9 @@ impl Kind {
                 ("campaign-not-running", StatusCode::CONFLICT, "The campaign is not running")
             }
             Self::CodeTaken => ("code-taken", StatusCode::CONFLICT, "Somebody else has the code"),
+            Self::TokenMissing => {
+                ("token-missing", StatusCode::UNPROCESSABLE_ENTITY, "There is no click token")
+            }
             Self::TokenMalformed => {
                 ("token-malformed", StatusCode::UNPROCESSABLE_ENTITY, "The token is cut or changed")
             }
@@ -390,6 +396,7 @@ impl Problem {
             | Kind::CampaignNotRunning
             | Kind::CodeTaken
             | Kind::TokenMalformed
+            | Kind::TokenMissing
             | Kind::TokenForged
             | Kind::TokenExpired
             | Kind::TokenOfAnotherDomain

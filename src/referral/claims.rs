@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::keys::Keys;
 use super::requests::{ClaimRequest, JudgedClaim};
-use super::token::{ClickToken, TokenFault, from_referrer};
+use super::token::{ClickToken, TokenFault, from_referrer, is_missing};
 use crate::campaign::live::Campaigns;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -91,6 +91,7 @@ impl ClaimService {
             Ok(claimed) if claimed.new => "claimed",
             Ok(_) => "replayed",
             Err(Error::Invalid(_)) => "invalid",
+            Err(Error::Token(TokenFault::Missing)) => "missing",
             Err(Error::Token(TokenFault::Malformed)) => "malformed",
             Err(Error::Token(TokenFault::UnknownKey(_) | TokenFault::Forged)) => "forged",
             Err(Error::Token(TokenFault::Expired)) => "expired",
@@ -106,6 +107,9 @@ impl ClaimService {
     async fn try_claim(&self, request: &ClaimRequest) -> Result<Claimed, Error> {
         let judged = request.judge().map_err(Error::Invalid)?;
         let now = self.clock.now();
+        if is_missing(&request.token) {
+            return Err(Error::Token(TokenFault::Missing));
+        }
         let text = from_referrer(&request.token);
         let token = self.keys.read_token(&text, now).await?.map_err(Error::Token)?;
         self.check_domain(&token, request.domain.as_deref()).await?;

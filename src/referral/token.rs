@@ -60,6 +60,12 @@ pub struct ClickToken {
 /// Why a text is no token that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
+    /// There is none: the app was found without a link, or opened by a plain one.
+    #[error(
+        "there is no click token in it, no 'wp_click': nobody followed a link to the store. Take the \
+         code from the link, if the app was opened by one, or ask for it"
+    )]
+    Missing,
     /// It is too short, too long, or has characters that no token has.
     #[error("the token is cut or changed: hand it over exactly as the store gave it")]
     Malformed,
@@ -228,6 +234,20 @@ pub fn from_referrer(text: &str) -> Cow<'_, str> {
         found(&twice)
     });
     inside.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// Whether what an app hands over is a referrer or an address that has no token in it.
+pub fn is_missing(text: &str) -> bool {
+    if text.len() > LONGEST_REFERRER {
+        return false;
+    }
+    let text = percent_decode_str(text.trim()).decode_utf8_lossy();
+    let is_field = |field: &str| {
+        let parts = field.split_once('=');
+        parts.is_some_and(|(name, value)| !name.is_empty() && !value.trim_matches('=').is_empty())
+    };
+    let is_referrer = text.contains("://") || text.split(['?', '&', '#']).any(is_field);
+    text.is_empty() || (is_referrer && !text.contains("wp_click"))
 }
 
 /// A click's number as a UUID: `01234567-89ab-cdef-0123-456789abcdef`.

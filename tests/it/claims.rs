@@ -83,8 +83,16 @@ async fn each_bad_token_has_its_own_clear_answer() {
     };
     for (token, domain, status, name, word) in [
         (cut, None, 422, "token-malformed", "exactly as the store gave it"),
-        (String::new(), None, 422, "token-malformed", "exactly"),
-        ("utm_source=google-play".to_owned(), None, 422, "token-malformed", "exactly"),
+        (String::new(), None, 422, "token-missing", "ask for it"),
+        ("utm_source=google-play".to_owned(), None, 422, "token-missing", "no 'wp_click'"),
+        (
+            "https://go.example/r/7KQ2MX".to_owned(),
+            None,
+            422,
+            "token-missing",
+            "code from the link",
+        ),
+        ("wp_click=&utm_source=waypost".to_owned(), None, 422, "token-malformed", "exactly"),
         (good.mint(&guessed), None, 422, "token-forged", "not one of ours"),
         (good.mint(&unknown), None, 422, "token-forged", "not one of ours"),
         (minted(&at(now - 604_800)), None, 422, "token-expired", "7 days"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -175,8 +176,8 @@ async fn codes_of_an_old_snapshot_are_not_given_again() {
 
 #[tokio::test]
 async fn a_hundred_thousand_codes_of_two_processes_and_a_kill_are_all_different() {
-    const BATCHES: usize = 96;
-    const SINGLE: usize = 250;
+    const BATCHES: usize = 80;
+    const SINGLE: usize = 1_250;
     let _quiet = quiet().await;
     let database = TestDatabase::new().await;
     let redis = TestRedis::start().await;
@@ -187,6 +188,7 @@ async fn a_hundred_thousand_codes_of_two_processes_and_a_kill_are_all_different(
     let (one, two) =
         (Arc::new(Waypost::start(&environment).await), Waypost::start(&environment).await);
     let answered = Answered::default();
+    let singly = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     for worker in 0..4 {
         // Two workers by batches and sixteen one by one for each process; whoever loses the first
@@ -207,20 +209,21 @@ async fn a_hundred_thousand_codes_of_two_processes_and_a_kill_are_all_different(
         });
     }
     for worker in 0..16 {
-        let (key, answered) = (key.clone(), answered.clone());
+        let (key, answered, singly) = (key.clone(), answered.clone(), Arc::clone(&singly));
         let ways =
             if worker % 2 == 0 { [one.control(), two.control()] } else { [two.control(); 2] };
         tasks.spawn(async move {
             for n in 0..SINGLE {
                 let body = json!({ "user": format!("s{worker}-{n}") });
                 answered.add(&ask(ways, &key, "", &body).await);
+                singly.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
-    eventually("they are in the middle of it", PATIENCE, async || {
-        (answered.count() > 30_000).then_some(())
-    })
-    .await;
+    // In the middle of those who ask one by one: they go through Redis and the strides.
+    let middle = || singly.load(Ordering::Relaxed) > 4_000 && answered.count() > 30_000;
+    eventually("they are in the middle of it", PATIENCE, async || middle().then_some(())).await;
+    assert!(singly.load(Ordering::Relaxed) < 16 * SINGLE, "some are still to be asked for");
     one.kill().await;
     tasks.join_all().await;
     assert_eq!(answered.count(), BATCHES * 1_000 + 16 * SINGLE);

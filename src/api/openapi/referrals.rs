@@ -3,11 +3,12 @@
 use super::{BODY_PROBLEMS, Content, Description, one_link};
 use crate::http::problem::Kind;
 
-const CLAIM_PROBLEMS: [Kind; 10] = {
+const CLAIM_PROBLEMS: [Kind; 11] = {
     let [malformed, invalid, large, media] = BODY_PROBLEMS;
-    let (cut, forged, expired) = (Kind::TokenMalformed, Kind::TokenForged, Kind::TokenExpired);
+    let (query, missing, cut) = (Kind::InvalidQuery, Kind::TokenMissing, Kind::TokenMalformed);
+    let (forged, expired) = (Kind::TokenForged, Kind::TokenExpired);
     let (domain, install) = (Kind::TokenOfAnotherDomain, Kind::ClaimedByAnotherInstall);
-    [malformed, invalid, large, media, Kind::InvalidQuery, cut, forged, expired, domain, install]
+    [malformed, invalid, large, media, query, missing, cut, forged, expired, domain, install]
 };
 const BINDING_PROBLEMS: [Kind; 9] = {
     let [malformed, invalid, large, media] = BODY_PROBLEMS;
