@@ -2,8 +2,8 @@
 //!
 //! The modules in reading order:
 //!
-//! - [`address`], [`clock`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`], [`referral`]: pure
-//!   words and rules. They know no I/O.
+//! - [`address`], [`clock`], [`fault`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`],
+//!   [`referral`]: pure words and rules. They know no I/O.
 //! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`]: settings, figures, PostgreSQL, HTTP/1.1
 //!   under limits, asking other services.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
@@ -18,6 +18,7 @@ pub mod address;
 pub mod campaign;
 pub mod clock;
 pub mod code;
+pub mod fault;
 pub mod link;
 pub mod qr;
 pub mod referral;

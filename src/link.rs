@@ -1,6 +1,6 @@
 //! What a link is: pure words and rules. Knows no I/O.
 //!
-//! [`request`] is what people ask for; [`rules`] judges it and says each [`fault`]; [`service`] carries
+//! [`request`] is what people ask for; [`rules`] judges it and says each [`fault`](crate::fault); [`service`] carries
 //! it out. [`model`] is a link with all that is known of it; [`routing`] is how one link leads different
 //! visitors to different targets. [`domains`] are the hosts under which links are found.
 
@@ -9,7 +9,6 @@ use std::fmt;
 use crate::clock::UnixMillis;
 
 pub mod domains;
-pub mod fault;
 pub mod model;
 pub mod request;
 pub mod routing;

@@ -14,8 +14,8 @@ use serde_path_to_error::Path;
 use tokio::time::timeout;
 
 use crate::campaign::document::Format;
+use crate::fault::{Fault, Reason, pointer};
 use crate::http::problem::{Kind, Problem};
-use crate::link::fault::{Fault, Reason, pointer};
 
 /// The most characters that a refusal repeats of a body.
 const LONGEST_ECHO: usize = 300;

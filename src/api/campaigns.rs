@@ -12,8 +12,8 @@ use crate::campaign::changes::Change;
 use crate::campaign::document;
 use crate::campaign::service::{Draft, Error};
 use crate::campaign::{BadId, Campaign, CampaignId, Version};
+use crate::fault::Fault;
 use crate::http::problem::{Kind, Problem};
-use crate::link::fault::Fault;
 use crate::store::campaigns::{StoredVersion, VersionRecord};
 
 /// How many versions a page has, if nobody says.

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::query::Query;
 use super::{Api, Call, Reply, body};
+use crate::fault::{Fault, Reason};
 use crate::http::problem::{Kind, Problem, ProblemBody};
-use crate::link::fault::{Fault, Reason};
 use crate::referral::codes::request::{ChosenCode, NewCode};
 use crate::referral::codes::{CodeService, Error, Issued, LARGEST_BATCH};
 use crate::store::codes::StoredCode;

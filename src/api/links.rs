@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::query::Query;
 use super::{Api, Call, Reply, body, once};
+use crate::fault::{Fault, Reason};
 use crate::http::problem::{Kind, Problem, ProblemBody};
-use crate::link::fault::{Fault, Reason};
 use crate::link::model::Link;
 use crate::link::request::{LinkEdit, NewLink};
 use crate::link::routing::Rule;

@@ -7,7 +7,7 @@ use serde_json::error::Category;
 
 use super::words::Words;
 use super::{Campaign, rules};
-use crate::link::fault::{Fault, Reason, escaped, pointer};
+use crate::fault::{Fault, Reason, escaped, pointer};
 
 mod message;
 mod place;

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::words::{self, Words};
 use super::{Apps, Campaign, CheckKind, Reward, Screen, Sides, StoreKind, Texts};
-use crate::link::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason};
 
 /// What the chances of a prize table add up to.
 const MILLION: u64 = 1_000_000;

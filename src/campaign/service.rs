@@ -12,7 +12,7 @@ use super::changes::{self, Change};
 use super::document::{self, Format};
 use super::{Campaign, CampaignId, State, Version};
 use crate::config::Config;
-use crate::link::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason};
 use crate::link::rules::Rules;
 use crate::link::service;
 use crate::store::campaigns::{self, NewVersion, StoredVersion, VersionRecord};

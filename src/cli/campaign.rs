@@ -14,7 +14,7 @@ use crate::api::campaigns::{CampaignView, DiffView, RecordView, SummaryView, Ver
 use crate::campaign::document::{self, Format, LARGEST};
 use crate::campaign::service::{self, CampaignService, Draft};
 use crate::campaign::{BadId, CampaignId, Version};
-use crate::link::fault::Fault;
+use crate::fault::Fault;
 
 /// Check, store, activate, retire and compare campaigns.
 #[derive(Debug, Subcommand)]

@@ -61,7 +61,7 @@ pub(crate) struct Vanity {
     campaign: String,
     /// The name that your backend has for the user
     user: String,
-    /// 4 to 20 digits and letters
+    /// 4 to 20 digits and letters; I is read as 1, and O as 0, whoever types it
     code: String,
     /// Take the code even if a bad word can be read in it
     #[arg(long)]
@@ -87,7 +87,13 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Error
         Command::Vanity(Vanity { campaign, user, code, allow_bad_words }) => {
             let request = ChosenCode { code, allow_bad_words };
             let chosen = codes.choose(&actor(), (&campaign, &user), &request).await;
-            show(chosen.map_err(in_words)?.code, false)
+            let chosen = chosen.map_err(in_words)?.code;
+            let spelled = chosen.code.to_string();
+            show(chosen, false)?;
+            if request.code.contains(['i', 'I', 'o', 'O']) {
+                say(&format!("No code has I or O: '{}' is {spelled} to us", request.code))?;
+            }
+            Ok(())
         }
         Command::Disable { code } => switch(&codes, &code, true).await,
         Command::Enable { code } => switch(&codes, &code, false).await,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Error, say};
-use crate::link::fault::Fault;
+use crate::fault::Fault;
 use crate::link::request::Change;
 
 /// What an edit does with a field. A value that is given stands above a field that is cleared.

@@ -6,7 +6,7 @@ use super::context::{Context, actor};
 use super::fields::{self, change, say_fields, say_json};
 use super::{Error, say};
 use crate::api::links::{LARGEST_PAGE, LinkPage, LinkView};
-use crate::link::fault::Fault;
+use crate::fault::Fault;
 use crate::link::model::Link;
 use crate::link::request::{LinkEdit, NewLink, NewRule};
 use crate::link::service::{self, ListRequest};

@@ -13,7 +13,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::link::fault::Fault;
+use crate::fault::Fault;
 
 /// Every kind of problem. The names are part of the API: they never change their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -423,7 +423,7 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::fault::Reason;
+    use crate::fault::Reason;
 
     #[test]
     fn every_kind_has_a_type_of_its_own() {

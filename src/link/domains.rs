@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use url::Host;
 use utoipa::ToSchema;
 
-use super::fault::{Fault, Reason};
 use super::model::Domain;
 use super::request::{Change, given};
 use super::rules::{Judge, Rules, own_hosts};
 use crate::code::slug::LetterCase;
+use crate::fault::{Fault, Reason};
 
 pub mod service;
 

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::RedirectStatus;
-use super::fault::{Fault, Reason};
 use super::model::{Behaviour, Domain, Draft, Labels, Link};
 use super::request::{Change, LinkEdit, NewLink};
 use super::target::{TargetRules, normal_host};
 use crate::code::reserved;
+use crate::fault::{Fault, Reason};
 
 /// The longest slug, in bytes.
 pub const LONGEST_SLUG: usize = 64;

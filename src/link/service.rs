@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::fault::Fault;
 use super::model::{Domain, Link};
 use super::request::{LinkEdit, NewLink};
 use super::rules::{LONGEST_SLUG, Rules};
@@ -14,6 +13,7 @@ use crate::clock::Clock;
 use crate::code::slug::SlugGenerators;
 use crate::code::{BASE62, base62, number_in_base};
 use crate::config::Config;
+use crate::fault::Fault;
 use crate::resolve::announce::Announcer;
 use crate::store::{self, Connection, Store, Transaction, audit, domains, links, secrets};
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use url::{Host, Url};
 
-use super::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason};
 
 /// The longest that a target may be, before and after normalising.
 pub const LONGEST: usize = 8_192;

@@ -38,7 +38,7 @@ use crate::clicks::network::Addresses;
 use crate::clock::{Clock, UnixMillis};
 use crate::code::referral::ReferralCode;
 use crate::config::Config;
-use crate::link::fault::Fault;
+use crate::fault::Fault;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::store::bindings::{self, NewBinding, NewDecision, StoredBinding};

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::token::click_named;
 use crate::campaign::Campaign;
-use crate::link::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason};
 use crate::link::rules::time_of;
 
 /// The longest name of a user, an installation or a device, in characters.

@@ -10,7 +10,7 @@ use super::requests::{JudgedTrigger, TriggerRequest};
 use crate::campaign::State;
 use crate::campaign::live::{Campaigns, Current};
 use crate::clock::Clock;
-use crate::link::fault::Fault;
+use crate::fault::Fault;
 use crate::metrics::Metrics;
 use crate::store::triggers::{self, NewTrigger, Put};
 use crate::store::user_locks::{self, LockKey};

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::requests::judge_user;
 use crate::campaign::live::Campaigns;
-use crate::link::fault::Fault;
+use crate::fault::Fault;
 use crate::store::bindings::page::{self, UserPage};
 use crate::store::{self, Store};
 

@@ -1,6 +1,6 @@
 //! What serde says of a field, in the words of whoever wrote the document.
 
-use crate::link::fault::Reason;
+use crate::fault::Reason;
 
 /// The most characters that a message repeats of a document.
 const LONGEST: usize = 400;

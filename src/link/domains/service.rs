@@ -7,7 +7,7 @@ use super::{DomainEdit, FullDomain, NewDomain, judge_edit, judge_new};
 use crate::campaign::{CampaignId, State, document};
 use crate::code::slug::LetterCase;
 use crate::config::Config;
-use crate::link::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason};
 use crate::link::model::Domain;
 use crate::link::rules::Rules;
 use crate::link::service;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Judge;
-use crate::link::fault::Reason;
+use crate::fault::Reason;
 use crate::link::model::Behaviour;
 use crate::link::request::NewRule;
 use crate::link::routing::{

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::code::referral::ReferralCode;
 use crate::code::screen;
-use crate::link::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason};
 
 /// The longest name that a backend has for a user, in characters.
 const LONGEST_USER: usize = 128;

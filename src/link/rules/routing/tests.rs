@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::code::slug::LetterCase;
-use crate::link::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason};
 use crate::link::model::{Counted, Domain, Labels, Link};
 use crate::link::request::{LinkEdit, NewLink};
 use crate::link::routing::Rule;
