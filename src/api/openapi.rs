@@ -1,9 +1,6 @@
 //! The description of the API, as OpenAPI 3.1: paths from the table of routes, schemas from the types.
 
-use std::ops::RangeInclusive;
-
 use hyper::Method;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -12,32 +9,34 @@ use self::campaigns::{
     LIST_CAMPAIGN_VERSIONS, LIST_CAMPAIGNS, PUT_CAMPAIGN_VERSION, RETIRE_CAMPAIGN,
 };
 use self::codes::{CHOOSE_CODE, ISSUE_CODE, ISSUE_CODES, one_code};
+use self::domains::{CREATE_DOMAIN, DELETE_DOMAIN, EDIT_DOMAIN, LIST_DOMAINS, one_domain};
+use self::links::{
+    CREATE_LINK, CREATE_LINKS, EDIT_LINK, GET_CLICKS, LIST_LINKS, LIST_VISITS, drawing,
+};
+use self::parameters::parameter;
 use self::referrals::{BIND, CLAIM, GET_USER, TAKE_TRIGGER};
 use super::bindings::BindingView;
-use super::campaigns::{
-    CampaignList, CheckedView, DiffView, MOST_VERSIONS, USUAL_VERSIONS, VersionPage, VersionView,
-};
+use super::campaigns::{CampaignList, CheckedView, DiffView, VersionPage, VersionView};
 use super::claims::ClaimView;
-use super::clicks::{
-    ClickReport, LARGEST_REPORT, LARGEST_VISIT_PAGE, USUAL_REPORT, USUAL_VISIT_PAGE, VisitPageView,
-};
+use super::clicks::{ClickReport, VisitPageView};
 use super::codes::{CodeBatch, CodeBatchResults, CodeView};
 use super::domains::{DomainList, DomainView};
-use super::links::{BatchResults, LARGEST_PAGE, LinkBatch, LinkPage, LinkView, USUAL_PAGE};
+use super::links::{BatchResults, LinkBatch, LinkPage, LinkView};
 use super::operations::Readiness;
 use super::routes::{Handler, ROUTES, Route};
 use super::triggers::TriggerView;
 use super::users::UserView;
-use crate::clicks::report::By;
 use crate::http::problem::{Kind, ProblemBody};
 use crate::link::domains::{DomainEdit, NewDomain};
 use crate::link::request::{LinkEdit, NewLink};
-use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
 use crate::referral::codes::request::{ChosenCode, NewCode};
 use crate::referral::requests::{BindingRequest, ClaimRequest, TriggerRequest};
 
 mod campaigns;
 mod codes;
+mod domains;
+mod links;
+mod parameters;
 mod referrals;
 
 /// What a route takes and gives.
@@ -174,126 +173,9 @@ fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
-/// What each part of a path is that differs from one request to the next.
-fn path_part(name: &str) -> Option<(&'static str, Value)> {
-    let text = || json!({ "type": "string" });
-    Some(match name {
-        "slug" => ("The link's slug; a '/' in it as %2F", text()),
-        "host" => ("The domain's host", text()),
-        "campaign" => ("The campaign's name", text()),
-        "version" => ("The number of the version", json!({ "type": "integer", "minimum": 1 })),
-        "user" => ("Your own name for the user; a '/' in it as %2F", text()),
-        "code" => ("The referral code, as it is or as somebody types it", text()),
-        "key" => ("The name of the key", text()),
-        _ => return None,
-    })
-}
-
-/// What a picture can be told.
-fn of_pictures(name: &str) -> Option<(&'static str, Value)> {
-    let usual = Options::default();
-    Some(match name {
-        "size" => ("Width and height in pixels", whole_number(&SIZES, usual.size)),
-        "margin" => {
-            let description = "Width of the quiet zone around the code, in modules";
-            (description, whole_number(&MARGINS, usual.margin))
-        }
-        "error_correction" => {
-            let letters = ErrorCorrection::ALL.map(ErrorCorrection::letter);
-            let usual = usual.error_correction.letter();
-            let description = "How much of the code may be lost: about 7, 15, 25 or 30 per cent; \
-                               small letters do as well";
-            (description, json!({ "type": "string", "enum": letters, "default": usual }))
-        }
-        _ => return None,
-    })
-}
-
-/// Parameters of a query without which there is no answer.
-const NEEDED: [&str; 2] = ["from version", "to version"];
-
-/// The parameters that routes have, each described once.
-fn parameter(full_name: &str) -> Value {
-    // Parameters of one name may differ between routes.
-    let name = full_name.split(' ').next().unwrap_or(full_name);
-    let described = |place: &str, (description, schema): (&str, Value)| {
-        json!({
-            "name": name, "in": place, "required": place == "path" || NEEDED.contains(&full_name),
-            "description": description, "schema": schema,
-        })
-    };
-    if let Some(part) = path_part(full_name) {
-        return described("path", part);
-    }
-    if let Some(option) = of_pictures(full_name) {
-        return described("query", option);
-    }
-    let (place, description, schema) = match full_name {
-        "domain" => ("query", "The host of the link's domain", json!({ "type": "string" })),
-        "q" => {
-            let description = "Only links with this text in slug, target or title";
-            ("query", description, json!({ "type": "string" }))
-        }
-        "tag" => {
-            let description = "Only links with this tag; given several times, with all of them";
-            ("query", description, json!({ "type": "array", "items": { "type": "string" } }))
-        }
-        "limit" => {
-            ("query", "How many links a page has", whole_number(&(1..=LARGEST_PAGE), USUAL_PAGE))
-        }
-        "limit of visits" => {
-            let schema = whole_number(&(1..=LARGEST_VISIT_PAGE), USUAL_VISIT_PAGE);
-            ("query", "How many visits a page has", schema)
-        }
-        "limit of values" => {
-            let schema = whole_number(&(1..=LARGEST_REPORT), USUAL_REPORT);
-            ("query", "How many values a report has; the rest is one group, '*'", schema)
-        }
-        "limit of versions" => {
-            let schema = whole_number(&(1..=MOST_VERSIONS), USUAL_VERSIONS);
-            ("query", "How many versions a page has", schema)
-        }
-        "from version" => ("query", "The number of the one version", json!({ "type": "integer" })),
-        "to version" => ("query", "The number of the other version", json!({ "type": "integer" })),
-        "dry_run" => {
-            let description = "Whether the document is only judged, and not stored";
-            ("query", description, json!({ "type": "boolean", "default": false }))
-        }
-        "by" => {
-            let schema =
-                json!({ "type": "string", "enum": By::ALL.map(By::name), "default": "day" });
-            ("query", "What the groups of the report are", schema)
-        }
-        "from" => {
-            let description = "The first moment: a time of RFC 3339, or a day (UTC) such as \
-                               2030-01-31. In a report it must be a whole day, by hour a whole hour";
-            ("query", description, json!({ "type": "string" }))
-        }
-        "to" => {
-            let description = "The first moment that does not belong to it any more";
-            ("query", description, json!({ "type": "string" }))
-        }
-        "cursor" => ("query", "The next_cursor of the page before", json!({ "type": "string" })),
-        _ => {
-            let description = "The same request, sent again with the same key within a day, is \
-                               answered the same and done once";
-            ("header", description, json!({ "type": "string", "minLength": 1, "maxLength": 255 }))
-        }
-    };
-    described(place, (description, schema))
-}
-
-/// The schema of a whole number in `range`; left out, `usual`.
-fn whole_number<T: Serialize>(range: &RangeInclusive<T>, usual: T) -> Value {
-    json!({
-        "type": "integer", "minimum": range.start(), "maximum": range.end(), "default": usual,
-    })
-}
-
 const BODY_PROBLEMS: [Kind; 4] =
     [Kind::MalformedBody, Kind::InvalidBody, Kind::BodyTooLarge, Kind::UnsupportedMediaType];
 const CREATE_PROBLEMS: [Kind; 9] = creating(Kind::SlugTaken);
-const ADD_PROBLEMS: [Kind; 9] = creating(Kind::DomainExists);
 
 /// What can be wrong with a request that creates something, which may be there already.
 const fn creating(there: Kind) -> [Kind; 9] {
@@ -305,46 +187,6 @@ const fn creating(there: Kind) -> [Kind; 9] {
 const EDIT_PROBLEMS: [Kind; 6] = {
     let [malformed, invalid, large, media] = BODY_PROBLEMS;
     [malformed, invalid, large, media, Kind::NotFound, Kind::InvalidQuery]
-};
-
-const CREATE_LINK: Description = making(
-    "Makes a link",
-    "NewLink",
-    &[
-        (201, "The new link; Location says where it is", Content::Schema("Link")),
-        (200, "An existing link, with 'reuse'", Content::Schema("Link")),
-    ],
-);
-const CREATE_LINKS: Description = making(
-    "Makes up to 10,000 links",
-    "LinkBatch",
-    &[(200, "A result for each link", Content::Schema("BatchResults"))],
-);
-const LIST_LINKS: Description = Description {
-    parameters: &["q", "tag", "domain", "limit", "cursor"],
-    ..one_link(
-        "Lists links, newest first",
-        &[(200, "A page of links", Content::Schema("LinkPage"))],
-    )
-};
-const EDIT_LINK: Description = Description {
-    body: Some("LinkEdit"),
-    problems: &EDIT_PROBLEMS,
-    ..one_link("Edits a link", &[(200, "The link as it now is", Content::Schema("Link"))])
-};
-const GET_CLICKS: Description = Description {
-    parameters: &["slug", "domain", "by", "from", "to", "limit of values"],
-    ..one_link(
-        "Reports how often a link was opened, in groups",
-        &[(200, "The report; up to some seconds behind", Content::Schema("ClickReport"))],
-    )
-};
-const LIST_VISITS: Description = Description {
-    parameters: &["slug", "domain", "from", "to", "limit of visits", "cursor"],
-    ..one_link(
-        "Lists the visits of a link, the latest first",
-        &[(200, "A page of visits", Content::Schema("VisitPage"))],
-    )
 };
 
 fn describe(handler: Handler) -> Description {
@@ -419,32 +261,6 @@ fn describe(handler: Handler) -> Description {
     }
 }
 
-const CREATE_DOMAIN: Description = Description {
-    problems: &ADD_PROBLEMS,
-    ..making(
-        "Adds a domain",
-        "NewDomain",
-        &[(201, "The new domain; Location says where it is", Content::Schema("Domain"))],
-    )
-};
-const LIST_DOMAINS: Description = Description {
-    parameters: &[],
-    problems: &[Kind::InvalidQuery],
-    ..one_domain(
-        "Lists all domains, the default one first",
-        &[(200, "All domains", Content::Schema("DomainList"))],
-    )
-};
-const EDIT_DOMAIN: Description = Description {
-    body: Some("DomainEdit"),
-    problems: &EDIT_PROBLEMS,
-    ..one_domain("Edits a domain", &[(200, "The domain as it now is", Content::Schema("Domain"))])
-};
-const DELETE_DOMAIN: Description = Description {
-    problems: &[Kind::NotFound, Kind::InvalidQuery, Kind::DomainInUse],
-    ..one_domain("Deletes a domain that has no links", &[(204, "It is deleted", Content::Nothing)])
-};
-
 type Answers = &'static [(u16, &'static str, Content)];
 
 /// A route that makes something.
@@ -469,19 +285,6 @@ const fn one_link(summary: &'static str, answers: Answers) -> Description {
         answers,
         problems: &[Kind::NotFound, Kind::InvalidQuery],
     }
-}
-
-/// A route that draws a link's short URL.
-fn drawing(summary: &'static str, answers: Answers) -> Description {
-    Description {
-        parameters: &["slug", "domain", "size", "margin", "error_correction"],
-        ..one_link(summary, answers)
-    }
-}
-
-/// A route that is about a domain that is there.
-const fn one_domain(summary: &'static str, answers: Answers) -> Description {
-    Description { parameters: &["host"], ..one_link(summary, answers) }
 }
 
 /// A route that anybody may ask, and that takes nothing.

@@ -1,0 +1,128 @@
+//! The parameters that routes have in paths, queries and headers.
+
+use std::ops::RangeInclusive;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::api::campaigns::{MOST_VERSIONS, USUAL_VERSIONS};
+use crate::api::clicks::{LARGEST_REPORT, LARGEST_VISIT_PAGE, USUAL_REPORT, USUAL_VISIT_PAGE};
+use crate::api::links::{LARGEST_PAGE, USUAL_PAGE};
+use crate::clicks::report::By;
+use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
+
+/// What each part of a path is that differs from one request to the next.
+fn path_part(name: &str) -> Option<(&'static str, Value)> {
+    let text = || json!({ "type": "string" });
+    Some(match name {
+        "slug" => ("The link's slug; a '/' in it as %2F", text()),
+        "host" => ("The domain's host", text()),
+        "campaign" => ("The campaign's name", text()),
+        "version" => ("The number of the version", json!({ "type": "integer", "minimum": 1 })),
+        "user" => ("Your own name for the user; a '/' in it as %2F", text()),
+        "code" => ("The referral code, as it is or as somebody types it", text()),
+        "key" => ("The name of the key", text()),
+        _ => return None,
+    })
+}
+
+/// What a picture can be told.
+fn of_pictures(name: &str) -> Option<(&'static str, Value)> {
+    let usual = Options::default();
+    Some(match name {
+        "size" => ("Width and height in pixels", whole_number(&SIZES, usual.size)),
+        "margin" => {
+            let description = "Width of the quiet zone around the code, in modules";
+            (description, whole_number(&MARGINS, usual.margin))
+        }
+        "error_correction" => {
+            let letters = ErrorCorrection::ALL.map(ErrorCorrection::letter);
+            let usual = usual.error_correction.letter();
+            let description = "How much of the code may be lost: about 7, 15, 25 or 30 per cent; \
+                               small letters do as well";
+            (description, json!({ "type": "string", "enum": letters, "default": usual }))
+        }
+        _ => return None,
+    })
+}
+
+/// Parameters of a query without which there is no answer.
+const NEEDED: [&str; 2] = ["from version", "to version"];
+
+/// The parameters that routes have, each described once.
+pub(super) fn parameter(full_name: &str) -> Value {
+    // Parameters of one name may differ between routes.
+    let name = full_name.split(' ').next().unwrap_or(full_name);
+    let described = |place: &str, (description, schema): (&str, Value)| {
+        json!({
+            "name": name, "in": place, "required": place == "path" || NEEDED.contains(&full_name),
+            "description": description, "schema": schema,
+        })
+    };
+    if let Some(part) = path_part(full_name) {
+        return described("path", part);
+    }
+    if let Some(option) = of_pictures(full_name) {
+        return described("query", option);
+    }
+    let (place, description, schema) = match full_name {
+        "domain" => ("query", "The host of the link's domain", json!({ "type": "string" })),
+        "q" => {
+            let description = "Only links with this text in slug, target or title";
+            ("query", description, json!({ "type": "string" }))
+        }
+        "tag" => {
+            let description = "Only links with this tag; given several times, with all of them";
+            ("query", description, json!({ "type": "array", "items": { "type": "string" } }))
+        }
+        "limit" => {
+            ("query", "How many links a page has", whole_number(&(1..=LARGEST_PAGE), USUAL_PAGE))
+        }
+        "limit of visits" => {
+            let schema = whole_number(&(1..=LARGEST_VISIT_PAGE), USUAL_VISIT_PAGE);
+            ("query", "How many visits a page has", schema)
+        }
+        "limit of values" => {
+            let schema = whole_number(&(1..=LARGEST_REPORT), USUAL_REPORT);
+            ("query", "How many values a report has; the rest is one group, '*'", schema)
+        }
+        "limit of versions" => {
+            let schema = whole_number(&(1..=MOST_VERSIONS), USUAL_VERSIONS);
+            ("query", "How many versions a page has", schema)
+        }
+        "from version" => ("query", "The number of the one version", json!({ "type": "integer" })),
+        "to version" => ("query", "The number of the other version", json!({ "type": "integer" })),
+        "dry_run" => {
+            let description = "Whether the document is only judged, and not stored";
+            ("query", description, json!({ "type": "boolean", "default": false }))
+        }
+        "by" => {
+            let schema =
+                json!({ "type": "string", "enum": By::ALL.map(By::name), "default": "day" });
+            ("query", "What the groups of the report are", schema)
+        }
+        "from" => {
+            let description = "The first moment: a time of RFC 3339, or a day (UTC) such as \
+                               2030-01-31. In a report it must be a whole day, by hour a whole hour";
+            ("query", description, json!({ "type": "string" }))
+        }
+        "to" => {
+            let description = "The first moment that does not belong to it any more";
+            ("query", description, json!({ "type": "string" }))
+        }
+        "cursor" => ("query", "The next_cursor of the page before", json!({ "type": "string" })),
+        _ => {
+            let description = "The same request, sent again with the same key within a day, is \
+                               answered the same and done once";
+            ("header", description, json!({ "type": "string", "minLength": 1, "maxLength": 255 }))
+        }
+    };
+    described(place, (description, schema))
+}
+
+/// The schema of a whole number in `range`; left out, `usual`.
+fn whole_number<T: Serialize>(range: &RangeInclusive<T>, usual: T) -> Value {
+    json!({
+        "type": "integer", "minimum": range.start(), "maximum": range.end(), "default": usual,
+    })
+}
