@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use super::{Error, Store, Transaction, expect_rows};
+use super::{Error, Store, Transaction, redirects};
 use crate::campaign::CampaignId;
 use crate::code::referral::ReferralCode;
-use crate::link::{DomainId, LinkKey};
+use crate::link::LinkKey;
 use crate::referral::landing;
 
 pub mod pool;
@@ -301,24 +301,8 @@ pub async fn set_disabled(
         )
         .await?;
     let after = code_of(&row)?;
-    queue_for_caches(transaction, &after).await?;
+    redirects::queue_change(transaction, &after.key(), after.version).await?;
     Ok(Some((after, true)))
-}
-
-/// Leaves the code's new version where the caches' loops find it.
-async fn queue_for_caches(transaction: &Transaction<'_>, code: &StoredCode) -> Result<(), Error> {
-    let slug = format!("{}{}", landing::PREFIX, code.code);
-    let queued = transaction
-        .execute(
-            "INSERT INTO link_outbox (domain_id, slug, version)
-             VALUES ($1 /* domain */, $2 /* slug */, $3 /* version */)
-             ON CONFLICT (domain_id, slug) DO UPDATE
-             SET version = greatest(link_outbox.version, excluded.version), queued_at = now()
-             /* queue_code_for_caches */",
-            &[&DomainId::DEFAULT.0, &slug, &code.version],
-        )
-        .await?;
-    expect_rows("queue_code_for_caches", 1, queued)
 }
 
 pub(super) fn code_of(row: &Row) -> Result<StoredCode, Error> {

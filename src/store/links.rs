@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::{Error, Store, Transaction, expect_rows};
+use super::{Error, Store, Transaction, redirects};
 use crate::link::model::{Behaviour, Counted, Draft, Labels, Link};
 use crate::link::routing::Rule;
 use crate::link::{DomainId, LinkId, RedirectStatus};
@@ -219,7 +219,7 @@ pub async fn update(transaction: &Transaction<'_>, link: &Link) -> Result<Link, 
         updated_at: row.try_get("updated_at")?,
         ..link.clone()
     };
-    queue_for_caches(transaction, &changed, changed.version).await?;
+    redirects::queue_change(transaction, &changed.key(), changed.version).await?;
     Ok(changed)
 }
 
@@ -242,27 +242,8 @@ pub async fn delete(
         )
         .await?;
     let Some(link) = row.as_ref().map(read).transpose()? else { return Ok(None) };
-    queue_for_caches(transaction, &link, link.version).await?;
+    redirects::queue_change(transaction, &link.key(), link.version).await?;
     Ok(Some(link))
-}
-
-/// Puts a change into the outbox, from which the shared cache is told until it has taken it.
-async fn queue_for_caches(
-    transaction: &Transaction<'_>,
-    link: &Link,
-    version: i64,
-) -> Result<(), Error> {
-    let queued = transaction
-        .execute(
-            "INSERT INTO link_outbox (domain_id, slug, version)
-             VALUES ($1 /* domain */, $2 /* slug */, $3 /* version */)
-             ON CONFLICT (domain_id, slug) DO UPDATE
-             SET version = greatest(link_outbox.version, excluded.version), queued_at = now()
-             /* queue_for_caches */",
-            &[&link.domain.0, &link.slug, &version],
-        )
-        .await?;
-    expect_rows("queue_for_caches", 1, queued)
 }
 
 /// Which links a list shows.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::{Connection, Error, Store, within};
+use super::{Connection, Error, Store, Transaction, expect_rows, within};
 use crate::campaign::CampaignNumber;
 use crate::clock::UnixMillis;
 use crate::link::{DomainId, LinkId, LinkKey, Redirect, RedirectStatus};
@@ -238,6 +238,28 @@ pub async fn find_preview(
         })
     })
     .transpose()
+}
+
+/// Puts a change into the outbox, from which the shared cache is told until it has taken it.
+pub async fn queue_change(
+    transaction: &Transaction<'_>,
+    key: &LinkKey,
+    version: i64,
+) -> Result<(), Error> {
+    let Some((domain, slug)) = key.parts() else {
+        return Err(Error::Corrupt("link", format!("the key '{key}'")));
+    };
+    let queued = transaction
+        .execute(
+            "INSERT INTO link_outbox (domain_id, slug, version)
+             VALUES ($1 /* domain */, $2 /* slug */, $3 /* version */)
+             ON CONFLICT (domain_id, slug) DO UPDATE
+             SET version = greatest(link_outbox.version, excluded.version), queued_at = now()
+             /* queue_change */",
+            &[&domain.0, &slug, &version],
+        )
+        .await?;
+    expect_rows("queue_change", 1, queued)
 }
 
 /// Changes that wait in the outbox, the latest first, at most `limit`.
