@@ -27,7 +27,7 @@ mod token_key;
 
 use context::Context;
 
-/// Short links, referral landing pages and rewards at the edge of your own domain.
+/// Short links, referral landing pages and bindings at the edge of your own domain.
 #[derive(Debug, Parser)]
 #[command(name = "waypost", version, arg_required_else_help = true)]
 struct Cli {

@@ -1,4 +1,4 @@
-//! Waypost: short links, referral landing pages and rewards at the edge of your own domain.
+//! Waypost: short links, referral landing pages and bindings at the edge of your own domain.
 //!
 //! The modules in reading order:
 //!
