@@ -4,6 +4,7 @@
 //!
 //! - [`address`], [`clock`], [`fault`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`],
 //!   [`referral`]: pure words and rules. They know no I/O.
+//! - [`reward`]: what is earned, from a trigger to the money. Pure rules first, then the engine.
 //! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`]: settings, figures, PostgreSQL, HTTP/1.1
 //!   under limits, asking other services.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
@@ -22,6 +23,7 @@ pub mod fault;
 pub mod link;
 pub mod qr;
 pub mod referral;
+pub mod reward;
 pub mod visitor;
 
 pub mod config;

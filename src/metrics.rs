@@ -12,10 +12,12 @@ use prometheus::{
 mod edge;
 mod process;
 pub mod referrals;
+pub mod rewards;
 
 pub use edge::{EdgeFigures, EdgeRoute};
 
 use referrals::Referrals;
+use rewards::Rewards;
 
 /// All figures of the process.
 #[derive(Debug)]
@@ -80,6 +82,8 @@ pub struct Metrics {
     pub postgres_connections: IntGaugeVec,
     /// Claims, bindings and triggers.
     pub referrals: Referrals,
+    /// Rewards, and the work for them.
+    pub rewards: Rewards,
 }
 
 /// Where an answer to "what is behind this slug" came from.
@@ -315,6 +319,7 @@ impl Metrics {
                 &["pool", "state"],
             ),
             referrals: Referrals::new(r),
+            rewards: Rewards::new(r),
             registry,
         }
         .with_build()

@@ -21,6 +21,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("campaign", &["fault"]),
     ("campaign/live", &["store"]),
     ("referral", &["campaign", "clock", "code", "fault", "link"]),
+    ("reward", &["campaign"]),
     ("campaign/service", &["config", "fault", "link", "store"]),
     ("config", &["address"]),
     ("metrics", &["clock"]),

@@ -17,6 +17,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0003_domains", sql: include_str!("../../migrations/0003_domains.sql") },
     Migration { name: "0004_routing", sql: include_str!("../../migrations/0004_routing.sql") },
     Migration { name: "0005_referrals", sql: include_str!("../../migrations/0005_referrals.sql") },
+    Migration { name: "0006_rewards", sql: include_str!("../../migrations/0006_rewards.sql") },
 ];
 
 /// Any number, the same in all processes: who holds it may migrate.

@@ -1,0 +1,116 @@
+//! The figures of rewards.
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+};
+
+use super::{counters, gauge, gauges, register};
+
+/// Rewards, the work that is due for them, the payment service, the books.
+#[derive(Debug)]
+pub struct Rewards {
+    /// What happened to rewards in this process, by event.
+    pub moves: IntCounterVec,
+    /// Rewards that are not finished, by state; of all processes.
+    pub open: IntGaugeVec,
+    /// Tasks that are due now; of all processes.
+    pub tasks_due: IntGauge,
+    /// For how long the oldest of them has been due, in seconds.
+    pub oldest_due_seconds: Gauge,
+    /// Completions that came too late: somebody else had the lease, or the reward had gone on.
+    pub fenced: IntCounterVec,
+    /// Calls of the payment and the notification service, by call and outcome.
+    pub calls: IntCounterVec,
+    /// How long they took, by call.
+    pub call_seconds: HistogramVec,
+    /// How many triggers were stored in one transaction.
+    pub trigger_group: Histogram,
+    /// What is in the accounts of a campaign, in minor units.
+    pub account_minor: IntGaugeVec,
+    /// What the sweeper found and mended, by what it was.
+    pub swept: IntCounterVec,
+    /// Differences between our books and the payment service's list, by kind, that nobody has settled.
+    pub differences: IntGaugeVec,
+    /// Reminders, by outcome.
+    pub reminders: IntCounterVec,
+}
+
+const SECONDS: [f64; 9] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 3.0];
+const GROUP: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0];
+
+impl Rewards {
+    pub(super) fn new(r: &Registry) -> Self {
+        let seconds = HistogramOpts::new(
+            "waypost_payment_call_seconds",
+            "Time until the payment or notification service answered, or was given up.",
+        );
+        let group = HistogramOpts::new(
+            "waypost_trigger_group_size",
+            "Triggers that were stored in one transaction.",
+        );
+        let oldest = Gauge::new(
+            "waypost_reward_oldest_due_seconds",
+            "For how long the oldest task of a reward has been due.",
+        );
+        let events = &["event"];
+        Self {
+            moves: counters(
+                r,
+                "waypost_reward_moves_total",
+                "What happened to rewards: grant, hold, draw, allot, reveal, pay, and so on.",
+                events,
+            ),
+            open: gauges(
+                r,
+                "waypost_rewards_open",
+                "Rewards that are not finished, by state, of all processes.",
+                &["state"],
+            ),
+            tasks_due: gauge(r, "waypost_reward_tasks_due", "Tasks of rewards that are due now."),
+            oldest_due_seconds: register(r, oldest),
+            fenced: counters(
+                r,
+                "waypost_reward_fenced_total",
+                "Results of a step that were not taken: the lease was another's, or the reward \
+                 had gone on.",
+                &["step"],
+            ),
+            calls: counters(
+                r,
+                "waypost_payment_calls_total",
+                "Calls of the payment and the notification service.",
+                &["call", "outcome"],
+            ),
+            call_seconds: register(
+                r,
+                HistogramVec::new(seconds.buckets(SECONDS.to_vec()), &["call"]),
+            ),
+            trigger_group: register(r, Histogram::with_opts(group.buckets(GROUP.to_vec()))),
+            account_minor: gauges(
+                r,
+                "waypost_campaign_account_minor",
+                "What is in an account of a campaign, in minor units: budget (what is left), \
+                 promised, paid.",
+                &["campaign", "account"],
+            ),
+            swept: counters(
+                r,
+                "waypost_reward_swept_total",
+                "What the sweeper found and mended: trigger, binding, task, cap.",
+                &["what"],
+            ),
+            differences: gauges(
+                r,
+                "waypost_reconciliation_differences",
+                "Differences between the books and the payment service's list of payouts.",
+                &["difference"],
+            ),
+            reminders: counters(
+                r,
+                "waypost_reward_reminders_total",
+                "Reminders of cards that wait, by outcome.",
+                &["outcome"],
+            ),
+        }
+    }
+}
