@@ -266,8 +266,11 @@ CREATE FUNCTION reward_was_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     moved record;
 BEGIN
+    -- A row whose version stays is one whose card was planned anew, and nothing else.
     IF EXISTS (SELECT FROM new_rows n JOIN old_rows o USING (id)
-               WHERE n.version <> o.version + 1
+               WHERE n.version NOT IN (o.version, o.version + 1)
+                  OR (n.version = o.version AND (n.state, n.parked_in, n.amount_minor, n.event, n.reminders)
+                      IS DISTINCT FROM (o.state, o.parked_in, o.amount_minor, o.event, o.reminders))
                   OR (n.campaign_id, n.campaign_version, n.invitee, n.kind, n.side, n.beneficiary, n.currency, n.most_minor, n.created_at)
                      IS DISTINCT FROM
                      (o.campaign_id, o.campaign_version, o.invitee, o.kind, o.side, o.beneficiary, o.currency, o.most_minor, o.created_at)
@@ -278,7 +281,7 @@ BEGIN
                             amount_minor, at)
     SELECT n.id, n.version, o.state, n.event, n.state, n.reason, n.actor, n.operation_id, n.epoch, n.lease_epoch,
            n.amount_minor, n.changed_at
-    FROM new_rows n JOIN old_rows o USING (id);
+    FROM new_rows n JOIN old_rows o USING (id) WHERE n.version > o.version;
     SELECT array_agg(n.campaign_id) AS campaigns, array_agg(n.id) AS ids, array_agg(n.version) AS versions,
            array_agg(n.promised_minor - o.promised_minor) AS promised, array_agg(n.paid_minor - o.paid_minor) AS paid INTO moved
     FROM new_rows n JOIN old_rows o USING (id)
