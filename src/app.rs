@@ -136,6 +136,7 @@ pub fn store(config: &Config) -> Result<Store, Error> {
     Ok(Store::new(&store::Settings {
         url: config.postgres.url.expose().to_owned(),
         read_connections: config.postgres.read_connections,
+        reward_connections: config.postgres.reward_connections,
         connections: config.postgres.connections,
         pool_wait: config.postgres.pool_wait,
         read_timeout: config.postgres.read_timeout,

@@ -184,6 +184,9 @@ pub struct Postgres {
     /// Connections for everything else.
     #[serde(deserialize_with = "from_to::<1, 10_000, _>")]
     pub connections: usize,
+    /// Connections for granting and moving rewards.
+    #[serde(deserialize_with = "from_to::<1, 10_000, _>")]
+    pub reward_connections: usize,
     /// How long a look-up waits for a connection.
     #[serde(rename = "pool_wait_milliseconds", deserialize_with = "milliseconds")]
     pub pool_wait: Duration,

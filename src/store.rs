@@ -23,11 +23,14 @@ pub mod keys;
 pub mod links;
 pub mod migrate;
 pub mod redirects;
+pub mod rewards;
 pub mod secrets;
 pub mod token_keys;
 pub mod triggers;
 pub mod user_locks;
 
+/// A transaction that knows statements which were prepared before on its connection.
+pub use deadpool_postgres::Transaction as Prepared;
 pub use tokio_postgres::Transaction;
 use user_locks::Turns;
 
@@ -131,6 +134,8 @@ pub struct Settings {
     pub read_connections: usize,
     /// Connections for everything else.
     pub connections: usize,
+    /// Connections for granting and moving rewards.
+    pub reward_connections: usize,
     /// How long a look-up may wait for a free connection.
     pub pool_wait: Duration,
     /// The `statement_timeout` of look-ups.
@@ -140,11 +145,13 @@ pub struct Settings {
 /// A connection out of a pool; it returns there when it is dropped.
 pub type Connection = Object;
 
-/// The database, as two pools: look-ups on the way of a redirect never queue behind other work.
+/// The database, as three pools: look-ups on the way of a redirect never queue behind other work, and
+/// neither do rewards.
 #[derive(Clone, Debug)]
 pub struct Store {
     reads: Pool,
     main: Pool,
+    rewards: Pool,
     read_budget: Duration,
     turns: Turns,
 }
@@ -175,7 +182,11 @@ impl Store {
         // A process that freezes in the middle of a transaction must not keep its locks.
         let idle = format!("-c idle_in_transaction_session_timeout={}", MAIN_IDLE.as_millis());
         let main_options = format!("{} {idle}", timeout(MAIN_STATEMENT));
+        // Sets of rows are found by the index, always: see the look-ups.
+        let rewards = &main_options;
+        let rewards_options = format!("{rewards} -c enable_seqscan=off -c random_page_cost=1.1");
         Ok(Self {
+            rewards: pool(&settings.url, settings.reward_connections, main, &rewards_options)?,
             reads: pool(&settings.url, settings.read_connections, reads, &read_options)?,
             main: pool(&settings.url, settings.connections, main, &main_options)?,
             // A stopped server does not obey its own statement_timeout, so we count as well.
@@ -192,6 +203,11 @@ impl Store {
     /// A connection for everything else.
     pub async fn connection(&self) -> Result<Connection, Error> {
         self.main.get().await.map_err(|error| unavailable(&error))
+    }
+
+    /// A connection for granting and moving rewards.
+    pub async fn rewards(&self) -> Result<Connection, Error> {
+        self.rewards.get().await.map_err(|error| unavailable(&error))
     }
 
     /// Who may wait for locks on users.
@@ -214,8 +230,9 @@ impl Store {
     }
 
     /// Connections in use and their limit, for look-ups and for the rest, by the pool's name.
-    pub fn pool_use(&self) -> [(&'static str, usize, usize); 2] {
-        [("reads", &self.reads), ("main", &self.main)].map(|(name, pool)| {
+    pub fn pool_use(&self) -> [(&'static str, usize, usize); 3] {
+        let pools = [("reads", &self.reads), ("main", &self.main), ("rewards", &self.rewards)];
+        pools.map(|(name, pool)| {
             let status = pool.status();
             (name, status.size.saturating_sub(status.available), status.max_size)
         })

@@ -27,7 +27,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("metrics", &["clock"]),
     ("outbound", &[]),
     ("http", &["address", "clock", "code", "fault", "metrics"]),
-    ("store", &["campaign", "clock", "code", "link", "referral", "visitor"]),
+    ("store", &["campaign", "clock", "code", "link", "referral", "reward", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
     ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "fault", "resolve", "store", "visitor"]),

@@ -23,6 +23,7 @@ impl Database {
         let settings = Settings {
             url: url.to_owned(),
             read_connections: 1,
+            reward_connections: 4,
             connections: 2,
             pool_wait: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),

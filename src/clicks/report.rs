@@ -331,6 +331,7 @@ mod tests {
         let settings = crate::store::Settings {
             url: "host=/nowhere user=nobody".to_owned(),
             read_connections: 1,
+            reward_connections: 1,
             connections: 1,
             pool_wait: std::time::Duration::from_secs(1),
             read_timeout: std::time::Duration::from_secs(1),

@@ -55,6 +55,7 @@ impl Default for Postgres {
         Self {
             url: Secret::default(),
             read_connections: 8,
+            reward_connections: 6,
             connections: 8,
             pool_wait: Duration::from_millis(50),
             read_timeout: Duration::from_millis(250),

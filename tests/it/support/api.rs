@@ -94,6 +94,7 @@ impl TestApi {
         let store = Store::new(&Settings {
             url: database.url(),
             read_connections: 1,
+            reward_connections: 4,
             connections,
             pool_wait: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),

@@ -28,6 +28,7 @@ pub fn store(url: &str) -> Store {
     Store::new(&Settings {
         url: url.to_owned(),
         read_connections: 4,
+        reward_connections: 4,
         connections: 4,
         pool_wait: Duration::from_secs(5),
         read_timeout: Duration::from_secs(5),

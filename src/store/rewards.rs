@@ -1,0 +1,23 @@
+//! Rewards: what is owed, the work for it, and what became of it. `migrations/0006_rewards.sql` says what
+//! the database sees to by itself: the log, the books, the balances.
+
+pub mod granting;
+pub mod tasks;
+
+use super::Error;
+use crate::reward::machine::{Side, State, StepKind};
+
+/// The state that stands in a row.
+pub(super) fn state(name: &str) -> Result<State, Error> {
+    State::named(name).ok_or_else(|| Error::Corrupt("reward", format!("state {name}")))
+}
+
+/// The side that stands in a row.
+pub(super) fn side(name: &str) -> Result<Side, Error> {
+    Side::named(name).ok_or_else(|| Error::Corrupt("reward", format!("side {name}")))
+}
+
+/// The step that stands in a row.
+pub(super) fn step(name: &str) -> Result<StepKind, Error> {
+    StepKind::named(name).ok_or_else(|| Error::Corrupt("reward_task", format!("step {name}")))
+}

@@ -1,0 +1,360 @@
+//! From triggers to rewards, in sets: whatever comes together is looked up, counted and stored together.
+//!
+//! All of it runs in a transaction that holds the locks of the users whom it is about (see
+//! [`crate::store::user_locks`]), taken before anything is read.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::side;
+use crate::campaign::{CampaignId, Version};
+use crate::reward::machine::Side;
+use crate::store::{Error, Prepared, expect_rows};
+
+/// A binding, as far as rewards are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Who invited.
+    pub inviter: String,
+    /// The version that was promised.
+    pub version: Version,
+    /// Whether people have to look at it first.
+    pub held: bool,
+}
+
+/// The bindings of these users, each in a campaign; in their order.
+pub async fn bindings(
+    transaction: &Prepared<'_>,
+    users: &[(&CampaignId, &str)],
+) -> Result<Vec<Option<Bound>>, Error> {
+    let statement = transaction
+        .prepare_cached(
+            "SELECT u.place, b.inviter, b.campaign_version, b.state = 'held'
+             FROM unnest($1::text[] /* campaigns */, $2::text[] /* users */)
+                  WITH ORDINALITY AS u (campaign_id, invitee, place)
+             JOIN binding b USING (campaign_id, invitee) /* bindings_of_users */",
+        )
+        .await?;
+    let (campaigns, names) = columns(users);
+    let rows = transaction.query(&statement, &[&campaigns, &names]).await?;
+    let mut found = vec![None; users.len()];
+    for row in rows {
+        let place: i64 = row.try_get(0)?;
+        let place = usize::try_from(place - 1).expect("counted from 1");
+        if let Some(slot) = found.get_mut(place) {
+            let version = Version(row.try_get(2)?);
+            *slot = Some(Bound { inviter: row.try_get(1)?, version, held: row.try_get(3)? });
+        }
+    }
+    Ok(found)
+}
+
+/// What a trigger said that was stored before.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Its number.
+    pub id: i64,
+    /// In which campaign.
+    pub campaign: CampaignId,
+    /// What was reached.
+    pub kind: String,
+    /// By whom.
+    pub user: String,
+    /// When.
+    pub occurred_at: Timestamp,
+}
+
+/// Triggers by their numbers.
+pub async fn told(transaction: &Prepared<'_>, ids: &[i64]) -> Result<Vec<Told>, Error> {
+    let statement = transaction
+        .prepare_cached(
+            "SELECT id, campaign_id, kind, user_id, occurred_at FROM trigger_event
+             WHERE id = ANY($1::bigint[] /* ids */) ORDER BY id /* told_triggers */",
+        )
+        .await?;
+    let rows = transaction.query(&statement, &[&ids]).await?;
+    rows.iter()
+        .map(|row| {
+            let campaign: &str = row.try_get(1)?;
+            let campaign = campaign
+                .parse()
+                .map_err(|_bad| Error::Corrupt("trigger_event", "its campaign".to_owned()))?;
+            Ok(Told {
+                id: row.try_get(0)?,
+                campaign,
+                kind: row.try_get(2)?,
+                user: row.try_get(3)?,
+                occurred_at: row.try_get(4)?,
+            })
+        })
+        .collect()
+}
+
+/// What there is a reward for already.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// In which campaign.
+    pub campaign: CampaignId,
+    /// Whose binding.
+    pub invitee: String,
+    /// For which kind of trigger.
+    pub kind: String,
+    /// For whom of the two.
+    pub side: Side,
+}
+
+/// Which rewards these invitees' bindings have brought already, with their numbers.
+pub async fn existing(
+    transaction: &Prepared<'_>,
+    invitees: &[(&CampaignId, &str)],
+) -> Result<HashMap<Key, i64>, Error> {
+    let statement = transaction
+        .prepare_cached(
+            "SELECT r.campaign_id, r.invitee, r.kind, r.side, r.id
+             FROM (SELECT DISTINCT * FROM unnest($1::text[] /* campaigns */, $2::text[] /* invitees */)
+                   AS u (campaign_id, invitee)) u
+             JOIN reward r USING (campaign_id, invitee) /* existing_rewards */",
+        )
+        .await?;
+    let (campaigns, names) = columns(invitees);
+    let rows = transaction.query(&statement, &[&campaigns, &names]).await?;
+    rows.iter()
+        .map(|row| {
+            let campaign: &str = row.try_get(0)?;
+            let key = Key {
+                campaign: parsed(campaign)?,
+                invitee: row.try_get(1)?,
+                kind: row.try_get(2)?,
+                side: side(row.try_get(3)?)?,
+            };
+            Ok((key, row.try_get(4)?))
+        })
+        .collect()
+}
+
+/// How many rewards an inviter was granted, and how many beyond the cap people allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Granted.
+    pub rewards: i32,
+    /// Allowed by people beyond the cap.
+    pub lifted: i32,
+}
+
+/// Locks the tallies of these inviters, in one order, and reads them. They are made where there are none.
+pub async fn lock_tallies(
+    transaction: &Prepared<'_>,
+    inviters: &[(&CampaignId, &str)],
+) -> Result<HashMap<(CampaignId, String), Tally>, Error> {
+    let (campaigns, names) = columns(inviters);
+    let make = transaction
+        .prepare_cached(
+            "INSERT INTO inviter_tally (campaign_id, inviter)
+             SELECT DISTINCT campaign_id, inviter
+             FROM unnest($1::text[] /* campaigns */, $2::text[] /* inviters */) AS u (campaign_id, inviter)
+             ORDER BY campaign_id, inviter
+             ON CONFLICT (campaign_id, inviter) DO NOTHING /* make_tallies */",
+        )
+        .await?;
+    // May well change no row: most inviters have a tally.
+    transaction.execute(&make, &[&campaigns, &names]).await?;
+    let lock = transaction
+        .prepare_cached(
+            "SELECT t.campaign_id, t.inviter, t.rewards, t.lifted
+             FROM inviter_tally t
+             JOIN (SELECT DISTINCT * FROM unnest($1::text[] /* campaigns */, $2::text[] /* inviters */)
+                   AS u (campaign_id, inviter)) u USING (campaign_id, inviter)
+             ORDER BY t.campaign_id, t.inviter FOR UPDATE OF t /* lock_tallies */",
+        )
+        .await?;
+    let rows = transaction.query(&lock, &[&campaigns, &names]).await?;
+    rows.iter()
+        .map(|row| {
+            let campaign: &str = row.try_get(0)?;
+            let tally = Tally { rewards: row.try_get(2)?, lifted: row.try_get(3)? };
+            Ok(((parsed(campaign)?, row.try_get(1)?), tally))
+        })
+        .collect()
+}
+
+/// Locks the accounts of these campaigns, in one order; what is left of each budget, in minor units. A campaign
+/// whose budget was never set is not there.
+pub async fn lock_budgets(
+    transaction: &Prepared<'_>,
+    campaigns: &[&CampaignId],
+) -> Result<HashMap<CampaignId, i64>, Error> {
+    let statement = transaction
+        .prepare_cached(
+            "SELECT campaign_id, budget_minor FROM campaign_account
+             WHERE campaign_id = ANY($1::text[] /* campaigns */)
+             ORDER BY campaign_id FOR UPDATE /* lock_budgets */",
+        )
+        .await?;
+    let names: Vec<&str> = campaigns.iter().map(|it| it.as_str()).collect();
+    let rows = transaction.query(&statement, &[&names]).await?;
+    rows.iter()
+        .map(|row| {
+            let campaign: &str = row.try_get(0)?;
+            Ok((parsed(campaign)?, row.try_get(1)?))
+        })
+        .collect()
+}
+
+/// So many more rewards of an inviter, under this cap.
+#[derive(Clone, Debug)]
+pub struct Counted<'a> {
+    /// In which campaign.
+    pub campaign: &'a CampaignId,
+    /// Whose.
+    pub inviter: &'a str,
+    /// How many more.
+    pub more: i32,
+    /// How many an inviter may have.
+    pub cap: i32,
+}
+
+/// Counts rewards of inviters. Each must fit under its cap, or none is counted.
+pub async fn count(transaction: &Prepared<'_>, counted: &[Counted<'_>]) -> Result<(), Error> {
+    let statement = transaction
+        .prepare_cached(
+            "UPDATE inviter_tally t SET rewards = t.rewards + c.more, allowed = c.cap
+             FROM unnest($1::text[] /* campaigns */, $2::text[] /* inviters */, $3::int[] /* more */,
+                         $4::int[] /* caps */) AS c (campaign_id, inviter, more, cap)
+             WHERE t.campaign_id = c.campaign_id AND t.inviter = c.inviter
+               AND t.rewards + c.more <= c.cap + t.lifted /* count_rewards */",
+        )
+        .await?;
+    let campaigns: Vec<&str> = counted.iter().map(|it| it.campaign.as_str()).collect();
+    let inviters: Vec<&str> = counted.iter().map(|it| it.inviter).collect();
+    let more: Vec<i32> = counted.iter().map(|it| it.more).collect();
+    let caps: Vec<i32> = counted.iter().map(|it| it.cap).collect();
+    let changed = transaction.execute(&statement, &[&campaigns, &inviters, &more, &caps]).await?;
+    expect_rows("count_rewards", u64::try_from(counted.len()).unwrap_or(u64::MAX), changed)
+}
+
+/// A reward that begins.
+#[derive(Clone, Debug)]
+pub struct NewReward {
+    /// What it is for.
+    pub key: Key,
+    /// The version that was promised.
+    pub version: Version,
+    /// Who gets it.
+    pub beneficiary: String,
+    /// What it is owed for; `None`: granted by hand.
+    pub trigger_id: Option<i64>,
+    /// What amounts are in.
+    pub currency: String,
+    /// The most that it can come to, in minor units.
+    pub most_minor: i64,
+    /// Why people have to look at it first; `None`: they have not.
+    pub held: Option<&'static str>,
+    /// The id of the draw and the request for it, where the payment service draws.
+    pub draw: Option<(String, Vec<u8>)>,
+}
+
+/// Stores rewards, and for those that nobody has to look at the task of drawing. There is none for the same
+/// key yet, or this fails.
+pub async fn insert(
+    transaction: &Prepared<'_>,
+    actor: &str,
+    rewards: &[NewReward],
+) -> Result<(), Error> {
+    let statement = transaction
+        .prepare_cached(
+            "WITH fresh AS MATERIALIZED (
+                 SELECT * FROM unnest(
+                     $1::text[] /* campaigns */, $2::int[] /* versions */, $3::text[] /* invitees */,
+                     $4::text[] /* kinds */, $5::text[] /* sides */, $6::text[] /* beneficiaries */,
+                     $7::bigint[] /* triggers */, $8::text[] /* currencies */, $9::bigint[] /* most */,
+                     $10::text[] /* reasons */, $11::text[] /* operations */, $12::bytea[] /* requests */)
+                 AS f (campaign_id, campaign_version, invitee, kind, side, beneficiary, trigger_id, currency,
+                       most_minor, reason, operation_id, request)),
+             stored AS (
+                 INSERT INTO reward (campaign_id, campaign_version, invitee, kind, side, beneficiary,
+                                     trigger_id, currency, most_minor, state, event, reason, actor)
+                 SELECT campaign_id, campaign_version, invitee, kind, side, beneficiary, trigger_id, currency,
+                        most_minor, CASE WHEN reason IS NULL THEN 'CREATE' ELSE 'REVIEW' END,
+                        CASE WHEN reason IS NULL THEN 'grant' ELSE 'hold' END, reason, $13 /* actor */
+                 FROM fresh
+                 ON CONFLICT ON CONSTRAINT reward_key DO NOTHING
+                 RETURNING id, campaign_id, invitee, kind, side, state),
+             tasks AS (
+                 INSERT INTO reward_task (reward_id, step, operation_id, request)
+                 SELECT s.id, 'draw', f.operation_id, f.request
+                 FROM stored s JOIN fresh f USING (campaign_id, invitee, kind, side)
+                 WHERE s.state = 'CREATE')
+             SELECT count(*) FROM stored /* insert_rewards */",
+        )
+        .await?;
+    let text = |of: fn(&NewReward) -> &str| rewards.iter().map(of).collect::<Vec<&str>>();
+    let versions: Vec<i32> = rewards.iter().map(|it| it.version.0).collect();
+    let triggers: Vec<Option<i64>> = rewards.iter().map(|it| it.trigger_id).collect();
+    let most: Vec<i64> = rewards.iter().map(|it| it.most_minor).collect();
+    let held: Vec<Option<&str>> = rewards.iter().map(|it| it.held).collect();
+    let draws = || rewards.iter().map(|it| it.draw.as_ref());
+    let operations: Vec<Option<&str>> = draws().map(|it| Some(it?.0.as_str())).collect();
+    let requests: Vec<Option<&[u8]>> = draws().map(|it| Some(it?.1.as_slice())).collect();
+    let row = transaction
+        .query_one(
+            &statement,
+            &[
+                &text(|it| it.key.campaign.as_str()),
+                &versions,
+                &text(|it| &it.key.invitee),
+                &text(|it| &it.key.kind),
+                &text(|it| it.key.side.name()),
+                &text(|it| &it.beneficiary),
+                &triggers,
+                &text(|it| &it.currency),
+                &most,
+                &held,
+                &operations,
+                &requests,
+                &actor,
+            ],
+        )
+        .await?;
+    let stored: i64 = row.try_get(0)?;
+    let expected = u64::try_from(rewards.len()).unwrap_or(u64::MAX);
+    expect_rows("insert_rewards", expected, u64::try_from(stored).unwrap_or(0))
+}
+
+/// Sets what a campaign may spend in all; fails where more than that is promised or paid already.
+pub async fn fund(
+    transaction: &crate::store::Transaction<'_>,
+    campaign: &CampaignId,
+    budget_minor: i64,
+) -> Result<(), Error> {
+    transaction
+        .execute(
+            "SELECT fund_campaign($1 /* campaign */, $2 /* budget, fund_campaign */)",
+            &[&campaign.as_str(), &budget_minor],
+        )
+        .await?;
+    Ok(())
+}
+
+/// What was promised and paid by a campaign so far, in minor units.
+pub async fn spent(
+    transaction: &crate::store::Transaction<'_>,
+    campaign: &CampaignId,
+) -> Result<i64, Error> {
+    let row = transaction
+        .query_opt(
+            "SELECT promised_minor + paid_minor FROM campaign_account
+             WHERE campaign_id = $1 /* campaign */ FOR UPDATE /* spent */",
+            &[&campaign.as_str()],
+        )
+        .await?;
+    row.map_or(Ok(0), |row| Ok(row.try_get(0)?))
+}
+
+fn parsed(campaign: &str) -> Result<CampaignId, Error> {
+    campaign.parse().map_err(|_bad| Error::Corrupt("reward", format!("campaign {campaign}")))
+}
+
+fn columns<'a>(pairs: &[(&'a CampaignId, &'a str)]) -> (Vec<&'a str>, Vec<&'a str>) {
+    pairs.iter().map(|(campaign, name)| (campaign.as_str(), *name)).unzip()
+}
