@@ -4,8 +4,8 @@
 //!
 //! - [`address`], [`clock`], [`fault`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`],
 //!   [`referral`]: pure words and rules. They know no I/O.
-//! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`]: settings, figures, PostgreSQL, HTTP/1.1
-//!   under limits, asking other services.
+//! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`], [`breaker`]: settings, figures,
+//!   PostgreSQL, HTTP/1.1 under limits, asking other services, and not asking those that are away.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
 //! - [`sandbox`]: a payment service to build against; it knows nothing of the rest.
@@ -24,6 +24,7 @@ pub mod qr;
 pub mod referral;
 pub mod visitor;
 
+pub mod breaker;
 pub mod config;
 pub mod http;
 pub mod metrics;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// each other: a landing writes a row, and the engine finds it.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("address", &[]),
+    ("breaker", &[]),
     ("clock", &[]),
     ("code", &[]),
     ("fault", &[]),
@@ -28,7 +29,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("http", &["address", "clock", "code", "fault", "metrics"]),
     ("store", &["campaign", "clock", "code", "link", "referral", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
-    ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
+    ("resolve", &["breaker", "clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "fault", "resolve", "store", "visitor"]),
     ("link/domains/service", &["campaign", "code", "config", "fault", "store"]),
     (
