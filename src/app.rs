@@ -168,7 +168,11 @@ pub fn shared(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Shar
 
 /// The client for other services, which reads at most `body_bytes` of a body.
 pub fn outbound(config: &Config, body_bytes: usize) -> Result<Outbound, Error> {
-    let settings = outbound::Settings { ca_file: config.outbound.ca_file.clone(), body_bytes };
+    let settings = outbound::Settings {
+        ca_file: config.outbound.ca_file.clone(),
+        body_bytes,
+        idle_connections: outbound::FEW_CONNECTIONS,
+    };
     Ok(Outbound::new(&settings)?)
 }
 

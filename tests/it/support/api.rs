@@ -127,8 +127,7 @@ impl TestApi {
                 store: store.clone(),
                 keys: watch::channel(Arc::new(TokenKeys::new([token_key()]))).1,
                 campaigns: campaigns.clone(),
-                outbound: Outbound::new(&outbound::Settings { ca_file: None, body_bytes: 1_024 })
-                    .expect("a client"),
+                outbound: outbound(),
                 device_key: [7; 32],
                 clock: clock.clone(),
                 metrics: Arc::clone(&metrics),
@@ -209,4 +208,10 @@ impl TestApi {
     pub async fn count(&self, query: &str) -> i64 {
         self.database.connect().await.query_one(query, &[]).await.expect("a row").get(0)
     }
+}
+
+fn outbound() -> Outbound {
+    let idle_connections = outbound::FEW_CONNECTIONS;
+    Outbound::new(&outbound::Settings { ca_file: None, body_bytes: 1_024, idle_connections })
+        .expect("a client")
 }
