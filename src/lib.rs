@@ -7,6 +7,7 @@
 //! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`], [`breaker`]: settings, figures,
 //!   PostgreSQL, HTTP/1.1 under limits, asking other services, and not asking those that are away.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
+//! - [`reward`]: what a trigger earns; it asks the payment service.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
 //! - [`sandbox`]: a payment service to build against; it knows nothing of the rest.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
@@ -33,6 +34,7 @@ pub mod store;
 
 pub mod clicks;
 pub mod resolve;
+pub mod reward;
 
 pub mod api;
 pub mod edge;

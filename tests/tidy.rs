@@ -49,6 +49,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "referral/codes",
         &["campaign", "clock", "code", "config", "fault", "link", "metrics", "resolve", "store"],
     ),
+    ("reward", &[]),
+    ("reward/payment", &["config", "outbound"]),
     (
         "api",
         &[

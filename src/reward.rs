@@ -1,0 +1,3 @@
+//! What a trigger earns, and how it is paid.
+
+pub mod payment;
