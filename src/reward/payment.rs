@@ -69,7 +69,8 @@ impl Call {
     }
 }
 
-/// What became of a call.
+/// What became of one attempt. Nothing is said here of attempts before it: where one of those is
+/// unknown, the operation is, until this one was applied or the service was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// It was applied, now or before.
@@ -78,7 +79,7 @@ pub enum Sent {
         /// always has one.
         amount_minor: Option<i64>,
     },
-    /// It must never be sent again by itself: a person has to look at it. It was surely not applied,
+    /// It must never be sent again by itself: a person has to look at it. It surely applied nothing,
     /// unless `problem` is [`AMOUNT_OUT_OF_RANGE`].
     Refused {
         /// The name of the problem, as the protocol has it, or `status-` and the status where the
@@ -87,14 +88,14 @@ pub enum Sent {
         /// What the service said about it, shortened.
         detail: String,
     },
-    /// It was surely not applied, and the same bytes may be sent again.
+    /// It surely applied nothing, and the same bytes may be sent again.
     Later {
         /// How long the service wants to be left alone: at most a quarter of an hour.
         after: Option<Duration>,
         /// Why.
         why: String,
     },
-    /// Nobody knows whether it was applied: ask for the operation.
+    /// Nobody knows whether it applied something: ask for the operation.
     Unknown {
         /// Why.
         why: String,

@@ -35,6 +35,8 @@ mod many_limited;
 mod migrations;
 mod outages;
 mod outbound;
+mod payment;
+mod payment_lies;
 mod previews;
 mod qr;
 mod referral_way;

@@ -124,7 +124,10 @@ pub(super) fn asked(operation: &Operation<'_>, answer: &Answer) -> Asked {
     let (kind, sha256) = (operation.call.kind(), sha256(operation.request));
     let differs = |detail: String| Asked::Differs { detail };
     if known.kind != kind {
-        return differs(format!("it was a {kind}, and the service has {:?}", cut(&known.kind)));
+        return differs(format!(
+            "it is of the kind \"{kind}\", and the service has {:?}",
+            cut(&known.kind)
+        ));
     }
     if !known.request_sha256.eq_ignore_ascii_case(&sha256) {
         let theirs = cut(&known.request_sha256);
