@@ -215,28 +215,29 @@ CREATE TABLE reconciliation_difference (
     PRIMARY KEY (day, operation_id, difference)
 );
 
-CREATE FUNCTION book_rewards(entries_campaign text[], reward_ids bigint[], versions integer[], promised bigint[], paid bigint[])
+-- Writes what rewards moved into the ledger and the accounts.
+CREATE FUNCTION book_rewards(campaigns text[], rewards bigint[], versions integer[], more_promised bigint[], more_paid bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     changed integer;
 BEGIN
     -- Balances in one order, whatever the order of the rewards: two statements never wait for each other in a circle.
-    PERFORM FROM campaign_account WHERE campaign_id = ANY (entries_campaign) ORDER BY campaign_id FOR UPDATE;
+    PERFORM FROM campaign_account WHERE campaign_id = ANY (campaigns) ORDER BY campaign_id FOR UPDATE;
     INSERT INTO ledger (campaign_id, reward_id, reward_version, debit, credit, amount_minor)
     SELECT campaign_id, reward_id, version,
            CASE WHEN promised > 0 THEN 'budget' WHEN paid < 0 THEN 'paid' ELSE 'promised' END,
            CASE WHEN promised > 0 THEN 'promised' WHEN paid > 0 THEN 'paid' ELSE 'budget' END,
            greatest(abs(promised), abs(paid))
-    FROM unnest(entries_campaign, reward_ids, versions, promised, paid) AS e (campaign_id, reward_id, version, promised, paid);
+    FROM unnest(campaigns, rewards, versions, more_promised, more_paid) AS e (campaign_id, reward_id, version, promised, paid);
     UPDATE campaign_account a
     SET budget_minor = a.budget_minor - e.promised - e.paid,
         promised_minor = a.promised_minor + e.promised,
         paid_minor = a.paid_minor + e.paid
     FROM (SELECT campaign_id, sum(promised)::bigint AS promised, sum(paid)::bigint AS paid
-          FROM unnest(entries_campaign, promised, paid) AS e (campaign_id, promised, paid) GROUP BY campaign_id) e
+          FROM unnest(campaigns, more_promised, more_paid) AS e (campaign_id, promised, paid) GROUP BY campaign_id) e
     WHERE a.campaign_id = e.campaign_id;
     GET DIAGNOSTICS changed = ROW_COUNT;
-    IF changed <> (SELECT count(DISTINCT c) FROM unnest(entries_campaign) AS e (c)) THEN
+    IF changed <> (SELECT count(DISTINCT c) FROM unnest(campaigns) AS e (c)) THEN
         RAISE EXCEPTION 'a campaign without a budget cannot promise anything';
     END IF;
 END $$;

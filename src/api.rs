@@ -383,6 +383,12 @@ impl Reply {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        if error.is_outage() { Self::unavailable(&error) } else { Self::internal(&error) }
+        Self::from(&error)
+    }
+}
+
+impl From<&store::Error> for Problem {
+    fn from(error: &store::Error) -> Self {
+        if error.is_outage() { Self::unavailable(error) } else { Self::internal(error) }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::operations::Operations;
@@ -53,6 +53,7 @@ mod campaigns;
 mod control;
 mod housekeeping;
 mod landing;
+pub mod rewards;
 
 /// `User-Agent`s that each serving thread remembers.
 const AGENTS: usize = 1_024;
@@ -88,6 +89,12 @@ pub enum Error {
     /// The certificate authorities cannot be used.
     #[error(transparent)]
     Outbound(#[from] outbound::Error),
+    /// The work for a reward would be given to others while it is still done.
+    #[error(
+        "[rewards] lease_seconds must be more than twice [payment] deadline_milliseconds: raise the \
+         one, or lower the other"
+    )]
+    Lease,
     /// Threads cannot be started.
     #[error("the serving threads cannot be started: {0}")]
     Threads(std::io::Error),
@@ -108,6 +115,8 @@ pub(crate) struct Parts {
     pub(crate) codes: Arc<CodeService>,
     /// Claims, bindings, triggers and users.
     pub(crate) referrals: Arc<services::Services>,
+    /// Rewards.
+    pub(crate) rewards: rewards::Rewards,
     /// The campaigns as they were within the last second.
     pub(crate) campaigns: watch::Receiver<Arc<Campaigns>>,
     /// The keys of click tokens, read again every few seconds.
@@ -125,7 +134,8 @@ pub struct Running {
     parts: Arc<Parts>,
     servers: (Server, Server),
     background: JoinSet<()>,
-    writer: (watch::Sender<bool>, JoinHandle<()>),
+    writer: rewards::Stoppable,
+    engine: Option<rewards::Stoppable>,
 }
 
 /// The settings of the store.
@@ -169,7 +179,11 @@ pub fn shared(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Shar
 
 /// The client for other services, which reads at most `body_bytes` of a body.
 pub fn outbound(config: &Config, body_bytes: usize) -> Result<Outbound, Error> {
-    let settings = outbound::Settings { ca_file: config.outbound.ca_file.clone(), body_bytes };
+    let settings = outbound::Settings {
+        ca_file: config.outbound.ca_file.clone(),
+        body_bytes,
+        idle_connections: outbound::FEW_CONNECTIONS,
+    };
     Ok(Outbound::new(&settings)?)
 }
 
@@ -272,7 +286,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let control = start_control(&parts)?;
     let (stop_writer, stopped) = watch::channel(false);
     let writer = tokio::spawn(writer::write(Arc::clone(&parts.clicks), stopped));
+    let engine = rewards::start_engine(&parts)?;
     Ok(Running {
+        engine,
         edge: edge.address,
         control: control.address,
         parts,
@@ -317,8 +333,10 @@ async fn assemble(config: Config) -> Result<(Arc<Parts>, watch::Sender<Arc<Campa
         },
         &config,
     ));
+    let rewards = rewards::assemble(&store, &campaigns, &metrics).await?;
     let referral_parts = services::Parts {
         store: store.clone(),
+        granting: Arc::clone(&rewards.granting),
         keys: token_keys.subscribe(),
         campaigns: campaigns.clone(),
         outbound,
@@ -338,6 +356,7 @@ async fn assemble(config: Config) -> Result<(Arc<Parts>, watch::Sender<Arc<Campa
         codes,
         referrals: Arc::new(services::Services::new(referral_parts, &config)),
         campaigns,
+        rewards,
         token_keys,
         postgres_up,
         draining: AtomicBool::new(false),
@@ -488,6 +507,11 @@ impl Running {
             tracing::warn!("some connections were still open at the limit");
         }
         self.background.shutdown().await;
+        if let Some((stop_engine, engine)) = self.engine {
+            stop_engine.send_replace(true);
+            // What it cannot finish in time is taken up again by whoever comes next.
+            drop(timeout(left().max(Duration::from_secs(1)), engine).await);
+        }
         let (stop_writer, writer) = self.writer;
         stop_writer.send_replace(true);
         // At least a moment, even when connections used the limit up: clicks are worth it.

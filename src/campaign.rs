@@ -1,12 +1,12 @@
 //! What a campaign is: one referral activity, with its dates, rewards, limits, texts and apps. Pure
-//! words and rules; knows no I/O, but for [`service`] and [`live`].
+//! words and rules; knows no I/O, but for [`service`], [`live`] and [`pinned`].
 //!
 //! A campaign is a [`document`] with numbered versions: a version never changes, and everything that
 //! happens keeps the number of the one that it happened under. [`rules`] judges what the types of the
 //! fields cannot; [`words`] are what a landing page says in each language besides the campaign's texts.
 //!
 //! [`service`] stores, activates and retires versions; [`live`] is the table of campaigns that each
-//! process has.
+//! process has, [`pinned`] what an older version said.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +18,7 @@ use url::Url;
 pub mod changes;
 pub mod document;
 pub mod live;
+pub mod pinned;
 pub mod rules;
 pub mod service;
 pub mod values;
@@ -192,6 +193,33 @@ pub enum Since {
 pub struct Caps {
     /// Rewards of one inviter; what comes after them is looked at by people.
     pub rewards_per_inviter: u32,
+}
+
+/// Who of a binding gets a reward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// Whoever shared the code.
+    Inviter,
+    /// Whoever signed up with it.
+    Invitee,
+}
+
+impl Side {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Inviter, Self::Invitee];
+
+    /// Its name, in the API, in campaigns and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inviter => "inviter",
+            Self::Invitee => "invitee",
+        }
+    }
+
+    /// The side with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|side| side.name() == name)
+    }
 }
 
 /// What a trigger earns, on both sides.
@@ -419,6 +447,15 @@ impl Campaign {
         let own = self.domain.as_deref().filter(|host| public_url.host_str() != Some(host));
         let own = own.and_then(|host| Url::parse(&format!("https://{host}/")).ok());
         own.unwrap_or_else(|| public_url.clone())
+    }
+
+    /// What reaching something of this kind earns on one side.
+    pub fn earned(&self, kind: &str, side: Side) -> Option<&Reward> {
+        let sides = self.rewards.get(kind)?;
+        match side {
+            Side::Inviter => sides.inviter.as_ref(),
+            Side::Invitee => sides.invitee.as_ref(),
+        }
     }
 
     /// The kinds of triggers that mean something to this campaign.

@@ -40,7 +40,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything on this machine: private PostgreSQL and Redis, demo links, an API key
+    /// Run everything on this machine: private PostgreSQL and Redis, demo links, payments, an API key
     Dev(dev::Dev),
     /// Serve redirects and the control API
     Serve(serve::Serve),

@@ -15,8 +15,9 @@ use crate::address::AddressRange;
 pub use apps::{Android, App};
 pub use values::Secret;
 use values::{
-    at_least, cache_seconds, days, from_to, header_count, hosts, key_prefix, milliseconds,
-    optional_path, power_of_two, public_url, ranges, seconds, seconds_or_zero, slug_length,
+    at_least, authorization, cache_seconds, call_milliseconds, days, from_to, header_count, hosts,
+    key_prefix, milliseconds, optional_path, power_of_two, public_url, ranges, seconds,
+    seconds_or_zero, service_url, slug_length,
 };
 
 mod apps;
@@ -76,6 +77,12 @@ pub struct Config {
     pub clicks: Clicks,
     /// Referrals.
     pub referrals: Referrals,
+    /// The work for rewards.
+    pub rewards: Rewards,
+    /// The service that moves the money.
+    pub payment: Payment,
+    /// The service that tells the users.
+    pub notifications: Notifications,
     /// Asking other services.
     pub outbound: Outbound,
     /// What is written to standard error.
@@ -334,6 +341,53 @@ pub struct Referrals {
     pub unknown_codes_per_hour: usize,
 }
 
+/// `[rewards]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rewards {
+    /// How long a process has a task to itself. If it dies meanwhile, others wait for so long before they
+    /// take the task up.
+    #[serde(rename = "lease_seconds", deserialize_with = "seconds")]
+    pub lease: Duration,
+}
+
+/// `[payment]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Payment {
+    /// Where the payment service is, which `docs/payment-protocol.md` describes; without one nothing
+    /// is paid, and rewards wait. Its path ends with `/`.
+    #[serde(deserialize_with = "service_url")]
+    pub url: Option<url::Url>,
+    /// What is sent in the header `Authorization`; empty: the header is not sent.
+    #[serde(deserialize_with = "authorization")]
+    pub authorization: Secret,
+    /// From the start of one call to the end of its answer: finding the address and connecting
+    /// included.
+    #[serde(rename = "deadline_milliseconds", deserialize_with = "call_milliseconds")]
+    pub deadline: Duration,
+    /// Calls that each process makes at a time.
+    #[serde(deserialize_with = "from_to::<1, 1_024, _>")]
+    pub calls: usize,
+}
+
+/// `[notifications]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Notifications {
+    /// Where the notification service is, which takes `POST /messages` of the payment protocol;
+    /// without one the payment service takes them. Its path ends with `/`.
+    #[serde(deserialize_with = "service_url")]
+    pub url: Option<url::Url>,
+    /// What is sent in the header `Authorization`; empty: the header is not sent, or that of the
+    /// payment service is, if that one takes the messages.
+    #[serde(deserialize_with = "authorization")]
+    pub authorization: Secret,
+    /// From the start of one call to the end of its answer.
+    #[serde(rename = "deadline_milliseconds", deserialize_with = "call_milliseconds")]
+    pub deadline: Duration,
+}
+
 /// `[outbound]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -363,6 +417,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// The setting whose value no message shows, in whichever section.
+const SECRET_SETTING: &str = "authorization";
+
 /// `(name, value)` of the environment variables that matter.
 pub type Environment = Vec<(String, String)>;
 
@@ -388,7 +445,7 @@ impl Config {
         };
         let content = |error: &toml::de::Error| Error::Content {
             path: path.map_or_else(|| PathBuf::from("the configuration"), Path::to_owned),
-            message: without_passwords(error.to_string().trim_end()),
+            message: without_secrets(error.to_string().trim_end()),
         };
         // Read on its own first: only then does a message know the line.
         let mut config: Self = toml::from_str(&text).map_err(|error| content(&error))?;
@@ -397,7 +454,7 @@ impl Config {
             if let Some(place) = name.strip_prefix("WAYPOST_").and_then(|n| n.split_once("__")) {
                 config = set(&mut table, place, value).map_err(|message| Error::Environment {
                     name: name.clone(),
-                    message: without_passwords(&message),
+                    message: without_secrets(&message),
                 })?;
             }
         }
@@ -438,6 +495,18 @@ fn set(table: &mut toml::Table, place: (&str, &str), value: &str) -> Result<Conf
         | toml::Value::Array(_) => return Err(format!("[{section}] is not a section")),
     };
     Config::deserialize(table.clone()).map_err(|error| error.to_string().trim_end().to_owned())
+}
+
+/// A message that may show a line of the file, without what nobody should read in a log.
+fn without_secrets(message: &str) -> String {
+    let shown = without_passwords(message);
+    let hide = |line: &str| match line.split_once('=') {
+        Some((setting, _)) if setting.trim_end().ends_with(SECRET_SETTING) => {
+            format!("{setting}= …")
+        }
+        Some(_) | None => line.to_owned(),
+    };
+    shown.lines().map(hide).collect::<Vec<String>>().join("\n")
 }
 
 /// A message that may show an address, without the name and password in it.

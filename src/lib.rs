@@ -4,10 +4,10 @@
 //!
 //! - [`address`], [`clock`], [`fault`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`],
 //!   [`referral`]: pure words and rules. They know no I/O.
-//! - [`reward`]: what is earned, from a trigger to the money. Pure rules first, then the engine.
-//! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`]: settings, figures, PostgreSQL, HTTP/1.1
-//!   under limits, asking other services.
+//! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`], [`breaker`]: settings, figures,
+//!   PostgreSQL, HTTP/1.1 under limits, asking other services, and not asking those that are away.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
+//! - [`reward`]: what is earned, from a trigger to the money. Pure rules first, then the engine.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
 //! - [`sandbox`]: a payment service to build against; it knows nothing of the rest.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
@@ -26,6 +26,7 @@ pub mod referral;
 pub mod reward;
 pub mod visitor;
 
+pub mod breaker;
 pub mod config;
 pub mod http;
 pub mod metrics;

@@ -29,8 +29,8 @@ mod error;
 
 /// How long a connection is kept for the next question.
 const IDLE: Duration = Duration::from_secs(30);
-/// Connections to one host that are kept for the next question.
-const IDLE_PER_HOST: usize = 8;
+/// Connections to one host to keep where only a few questions are under way at a time.
+pub const FEW_CONNECTIONS: usize = 8;
 /// How long connecting may take at most, also when somebody would wait longer.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The status line and headers of an answer, in bytes; twice that is surely refused.
@@ -45,6 +45,9 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// The longest body of an answer, in bytes.
     pub body_bytes: usize,
+    /// Idle connections to one host that are kept for the next question: as many as questions are
+    /// under way at a time, or each of the others connects anew.
+    pub idle_connections: usize,
 }
 
 /// An answer, whole, whatever its status.
@@ -64,6 +67,7 @@ pub struct Outbound {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     tls: Arc<ClientConfig>,
     body_bytes: usize,
+    idle_connections: usize,
 }
 
 impl Outbound {
@@ -81,7 +85,8 @@ impl Outbound {
             .with_no_client_auth();
         let tls = Arc::new(tls);
         let connector = HttpsConnector::from((tcp(), Arc::clone(&tls)));
-        Ok(Self { client: client(connector), tls, body_bytes: settings.body_bytes })
+        let Settings { body_bytes, idle_connections, .. } = *settings;
+        Ok(Self { client: client(connector, idle_connections), tls, body_bytes, idle_connections })
     }
 
     /// The same, with connections of its own, for one host that is asked at other addresses than its
@@ -92,7 +97,14 @@ impl Outbound {
             .map_err(|error| Error::Address(format!("{host:?}: {error}")))?;
         let names = Arc::new(FixedServerNameResolver::new(name));
         let connector = HttpsConnector::new(tcp(), Arc::clone(&self.tls), false, names);
-        Ok(Self { client: client(connector), tls: Arc::clone(&self.tls), ..*self })
+        let client = client(connector, self.idle_connections);
+        Ok(Self { client, tls: Arc::clone(&self.tls), ..*self })
+    }
+
+    /// The same, with the same connections, for answers of up to `body_bytes`.
+    #[must_use]
+    pub fn reading_up_to(&self, body_bytes: usize) -> Self {
+        Self { body_bytes, ..self.clone() }
     }
 
     /// GET. `deadline` is for all of it: finding the address, connecting, TLS, headers and body.
@@ -181,11 +193,12 @@ fn tcp() -> HttpConnector {
 
 fn client(
     connector: HttpsConnector<HttpConnector>,
+    idle_connections: usize,
 ) -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_max_idle_per_host(idle_connections)
         .http1_max_buf_size(HEAD_BYTES)
         .build(connector)
 }

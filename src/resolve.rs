@@ -22,7 +22,6 @@ use shared::Shared;
 
 pub mod allowance;
 pub mod announce;
-pub mod breaker;
 pub mod database;
 pub mod dictionary;
 pub mod feed;

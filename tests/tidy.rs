@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// each other: a landing writes a row, and the engine finds it.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("address", &[]),
+    ("breaker", &[]),
     ("clock", &[]),
     ("code", &[]),
     ("fault", &[]),
@@ -20,8 +21,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("link", &["clock", "code", "fault", "visitor"]),
     ("campaign", &["fault"]),
     ("campaign/live", &["store"]),
+    ("campaign/pinned", &["store"]),
     ("referral", &["campaign", "clock", "code", "fault", "link"]),
     ("reward", &["campaign"]),
+    ("reward/engine", &["breaker", "campaign", "clock", "config", "metrics", "store"]),
+    ("reward/granting", &["campaign", "metrics", "store"]),
     ("campaign/service", &["config", "fault", "link", "store"]),
     ("config", &["address"]),
     ("metrics", &["clock"]),
@@ -29,7 +33,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("http", &["address", "clock", "code", "fault", "metrics"]),
     ("store", &["campaign", "clock", "code", "link", "referral", "reward", "visitor"]),
     ("clicks", &["clock", "code", "link", "metrics", "store", "visitor"]),
-    ("resolve", &["clock", "link", "metrics", "store", "visitor"]),
+    ("resolve", &["breaker", "clock", "link", "metrics", "store", "visitor"]),
     ("link/service", &["clock", "code", "config", "fault", "resolve", "store", "visitor"]),
     ("link/domains/service", &["campaign", "code", "config", "fault", "store"]),
     (
@@ -39,16 +43,21 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "outbound", "referral", "store",
         ],
     ),
-    ("referral/services", &["campaign", "clock", "config", "metrics", "outbound", "store"]),
+    (
+        "referral/services",
+        &["campaign", "clock", "config", "metrics", "outbound", "reward", "store"],
+    ),
     ("referral/claims", &["campaign", "clock", "config", "fault", "link", "metrics", "store"]),
     ("referral/eligibility", &["campaign", "clock", "metrics", "outbound"]),
     ("referral/keys", &["clock", "store"]),
-    ("referral/triggers", &["campaign", "clock", "fault", "metrics", "store"]),
+    ("referral/triggers", &["campaign", "clock", "fault", "metrics", "reward", "store"]),
     ("referral/users", &["campaign", "fault", "store"]),
     (
         "referral/codes",
         &["campaign", "clock", "code", "config", "fault", "link", "metrics", "resolve", "store"],
     ),
+    ("reward", &[]),
+    ("reward/payment", &["config", "outbound"]),
     (
         "api",
         &[

@@ -63,7 +63,7 @@ impl From<Error> for Problem {
             Error::Invalid(faults) => Self::invalid_body(faults),
             Error::Differs => Self::new(Kind::EventDiffers, words),
             Error::Retired => Self::new(Kind::CampaignRetired, words),
-            Error::Store(error) => error.into(),
+            Error::Store(error) => (&*error).into(),
         }
     }
 }

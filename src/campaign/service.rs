@@ -16,6 +16,7 @@ use crate::fault::{Fault, Reason};
 use crate::link::rules::Rules;
 use crate::link::service;
 use crate::store::campaigns::{self, NewVersion, StoredVersion, VersionRecord};
+use crate::store::rewards::books;
 use crate::store::{self, Connection, Store, Transaction, audit, domains};
 
 /// Why something was not done with a campaign.
@@ -131,6 +132,9 @@ impl CampaignService {
             return Ok(stored);
         }
         let before = campaigns::activate(&transaction, id, version).await?;
+        if let Ok(campaign) = document::parse(&stored.document, stored.record.format) {
+            books::fund(&transaction, id, campaign.budget_minor).await?;
+        }
         let detail = json!({ "version": version, "before": before });
         record(&transaction, (actor, "campaign.activate"), id, detail).await?;
         let activated = find(&transaction, id, version).await?;
@@ -235,6 +239,14 @@ impl CampaignService {
                  campaign for another currency"
             );
             faults.push(Fault::new("/currency", Reason::CannotBeChanged, detail));
+        }
+        let spent = books::spent(transaction, draft.campaign).await?;
+        if campaign.budget_minor < spent {
+            let detail = format!(
+                "must be at least {spent}: so much is promised or paid already; retire the campaign to \
+                 promise nothing more"
+            );
+            faults.push(Fault::new("/budget_minor", Reason::OutOfRange, detail));
         }
         if faults.is_empty() {
             return Ok(());

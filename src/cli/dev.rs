@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use self::files::DevFile;
+use self::payments::Payments;
 use self::screen::Screen;
 use super::serve::{raise_file_limit, stop_signal};
 use super::{Error, say, start_logging};
@@ -18,12 +19,13 @@ use crate::store::{Store, migrate};
 
 mod demo;
 mod files;
+mod payments;
 mod screen;
 
 /// The database in the private PostgreSQL.
 const DATABASE: &str = "waypost";
 
-/// Run everything on this machine: a private PostgreSQL and Redis, demo links, an API key
+/// Run everything on this machine: a private PostgreSQL and Redis, a sandbox for payments, demo links, an API key
 #[derive(Debug, Args)]
 pub(super) struct Dev {
     /// Where the data is kept from one start to the next
@@ -57,10 +59,12 @@ impl Dev {
         }
         // Nobody has to be told beforehand that this one stops.
         config.shutdown.announce = Duration::ZERO;
-        let (servers, config, notes) = self.start_servers(config).await?;
+        let (servers, mut config, notes) = self.start_servers(config).await?;
         raise_file_limit();
         let stop = stop_signal()?;
         let file = DevFile::open(&self.data)?;
+        let payments = Payments::start(&mut config, &self.data).await?;
+        let payment_url = config.payment.url.as_ref().map(ToString::to_string).unwrap_or_default();
         let store = app::store(&config)?;
         prepare_database(&store).await?;
         demo::make_links(&store, &config).await?;
@@ -74,6 +78,7 @@ impl Dev {
             control: running.control,
             api_key: &api_key,
             invitation: invitation.as_deref(),
+            payments: (&payment_url, payments.is_some()),
             data: servers.place.root(),
             file: file.path(),
             notes: &notes,
@@ -84,12 +89,16 @@ impl Dev {
             api_key: api_key.clone(),
             database_url: database_url.expose().to_owned(),
             redis_url,
+            payment_url: payment_url.clone(),
         })?;
         say(&screen.to_string())?;
         // Connections that outlive their server complain.
         drop(store);
         running.run_until(stop).await;
         file.remove();
+        if let Some(payments) = payments {
+            payments.stop().await?;
+        }
         stop_servers(servers).await
     }
 

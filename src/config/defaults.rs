@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Addresses, Cache, Clicks, Control, Edge, Limits, Links, Log, LogFormat, Postgres, Redis,
-    Referrals, Secret, Shutdown, UnknownHost,
+    Addresses, Cache, Clicks, Control, Edge, Limits, Links, Log, LogFormat, Notifications, Payment,
+    Postgres, Redis, Referrals, Rewards, Secret, Shutdown, UnknownHost,
 };
 
 impl Default for Edge {
@@ -128,6 +128,29 @@ impl Default for Referrals {
             token_key: Duration::from_hours(30 * 24),
             unknown_codes_per_hour: 20,
         }
+    }
+}
+
+impl Default for Rewards {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(30) }
+    }
+}
+
+impl Default for Payment {
+    fn default() -> Self {
+        Self {
+            url: None,
+            authorization: Secret::default(),
+            deadline: Duration::from_secs(3),
+            calls: 64,
+        }
+    }
+}
+
+impl Default for Notifications {
+    fn default() -> Self {
+        Self { url: None, authorization: Secret::default(), deadline: Duration::from_secs(3) }
     }
 }
 

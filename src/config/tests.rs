@@ -23,7 +23,7 @@ fn the_shipped_file_shows_every_setting_with_its_default() {
         format!("{:?}", load(shipped, &[]).expect("valid")),
         format!("{:?}", Config::default())
     );
-    // Twelve sections hold all other fields, and each of those is shown.
+    // Fourteen sections hold all other fields, and each of those is shown.
     let settings = shipped.lines().filter(|line| line.starts_with("#= ")).count();
     let fields = format!("{:#?}", Config::default())
         .lines()
@@ -234,4 +234,78 @@ fn a_host_that_would_block_nothing_is_refused() {
     }
     let good = "[links]\nblocked_hosts = [\"Bücher.example\", \"10.0.0.1\", \"[::1]\"]\n";
     assert!(load(good, &[]).is_ok());
+}
+
+#[test]
+fn a_service_is_named_by_a_url_without_secrets_in_it() {
+    for (bad, remedy) in [
+        ("payments.example", "write it like https://payments.example.com/"),
+        ("ftp://payments.example/", "must start with http:// or https://"),
+        ("mailto:payments@payments.example", "must start with http:// or https://"),
+        ("https:///", "empty host"),
+        ("https://me:secret@payments.example/", "set 'authorization'"),
+        ("https://payments.example/?key=1", "must end with its path"),
+        ("https://payments.example/#top", "must end with its path"),
+    ] {
+        for section in ["payment", "notifications"] {
+            let text = format!("[{section}]\nurl = {bad:?}\n");
+            let message = load(&text, &[]).expect_err(bad);
+            assert!(
+                message.starts_with("in waypost.toml: TOML parse error at line 2"),
+                "{message}"
+            );
+            assert!(message.contains(remedy) && !message.contains("secret"), "{bad}: {message}");
+        }
+    }
+    let url = |text: &str| {
+        let config = load("", &[("WAYPOST_PAYMENT__URL", text)]).expect("valid");
+        config.payment.url.map(String::from)
+    };
+    assert_eq!(url(""), None);
+    assert_eq!(url("http://127.0.0.1:8082").as_deref(), Some("http://127.0.0.1:8082/"));
+    assert_eq!(url("https://a.example/pay/v1").as_deref(), Some("https://a.example/pay/v1/"));
+    assert_eq!(url("https://a.example/pay/").as_deref(), Some("https://a.example/pay/"));
+}
+
+#[test]
+fn calls_and_their_patience_have_bounds() {
+    for (setting, bounds) in [
+        ("PAYMENT__CALLS=0", "from 1 to 1024"),
+        ("PAYMENT__CALLS=1025", "from 1 to 1024"),
+        ("PAYMENT__DEADLINE_MILLISECONDS=0", "from 1 to 20000"),
+        ("NOTIFICATIONS__DEADLINE_MILLISECONDS=20001", "from 1 to 20000"),
+    ] {
+        let (name, value) = setting.split_once('=').expect("written here");
+        let message = load("", &[(&format!("WAYPOST_{name}"), value)]).expect_err(setting);
+        assert!(message.contains(bounds), "{message}");
+    }
+}
+
+#[test]
+fn no_message_shows_an_authorization() {
+    for section in ["payment", "notifications"] {
+        for (bad, said) in [
+            ("Bearer hush", "must be quoted"),
+            ("4711", "in quotation marks"),
+            ("\"Bearer hush\\n\"", "signs of ASCII"),
+            ("\" hush\"", "signs of ASCII"),
+            ("\"hüsh\"", "signs of ASCII"),
+            (&format!("\"{}\"", "hush".repeat(2_000)), "4096 bytes"),
+        ] {
+            let text = format!("[{section}]\nauthorization = {bad}\n");
+            let message = load(&text, &[]).expect_err(bad);
+            assert!(
+                message.starts_with("in waypost.toml: TOML parse error at line 2"),
+                "{message}"
+            );
+            let hidden = ["hush", "hüsh", "4711"].iter().all(|secret| !message.contains(secret));
+            assert!(hidden && message.contains(said), "{bad}: {message}");
+        }
+    }
+    let variable = [("WAYPOST_PAYMENT__AUTHORIZATION", "4711")];
+    let message = load("", &variable).expect_err("a number");
+    assert!(message.contains("in quotation marks") && !message.contains("4711"), "{message}");
+    let good = load("", &[("WAYPOST_PAYMENT__AUTHORIZATION", "Bearer hush")]).expect("valid");
+    assert_eq!(good.payment.authorization.expose(), "Bearer hush");
+    assert!(!format!("{good:?}").contains("hush"), "a secret shows itself");
 }

@@ -54,6 +54,56 @@ pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<url::Url,
     Ok(url)
 }
 
+/// Where another service is; an empty text is none. What is asked there stands below its path, which
+/// is why that gets its `/` here.
+pub(super) fn service_url<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<url::Url>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mut url = url::Url::parse(&text).map_err(|error| {
+        D::Error::custom(format!("{error}; write it like https://payments.example.com/"))
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(D::Error::custom("must start with http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(D::Error::custom(
+            "must have no user name and password: set 'authorization', which is sent as a header",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(D::Error::custom("must end with its path: remove '?' or '#' and what follows"));
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(Some(url))
+}
+
+/// What is sent as `Authorization`. Judged here, because it is a header of every call.
+pub(super) fn authorization<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+    // The error of another type would show the value.
+    let secret = Secret::deserialize(from)
+        .map_err(|_other_type| D::Error::custom("must be a text in quotation marks"))?;
+    let text = secret.expose();
+    let fits = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if !text.bytes().all(fits) || text.trim() != text {
+        return Err(D::Error::custom(
+            "must be letters, digits and signs of ASCII, with spaces only between them, such as \
+             \"Bearer …\"",
+        ));
+    }
+    if text.len() > LONGEST_AUTHORIZATION {
+        let problem = format!("must be {LONGEST_AUTHORIZATION} bytes long at most");
+        return Err(D::Error::custom(problem));
+    }
+    Ok(secret)
+}
+
 /// A path; an empty one is none.
 pub(super) fn optional_path<'de, D: Deserializer<'de>>(
     from: D,
@@ -83,6 +133,9 @@ pub(super) fn ranges<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<AddressRa
     texts.into_iter().map(read).collect()
 }
 
+/// The longest `Authorization` in bytes: longer headers are refused by many servers.
+const LONGEST_AUTHORIZATION: usize = 4_096;
+
 /// The longest that any wait can be set to: a year.
 const LONGEST: u64 = 31_536_000;
 
@@ -100,6 +153,12 @@ pub(super) fn days<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Er
 
 pub(super) fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     bounded(from, 1, LONGEST).map(Duration::from_millis)
+}
+
+/// The patience for one call. A reward belongs to one worker for half a minute: a call that takes
+/// longer would be made by two.
+pub(super) fn call_milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    bounded(from, 1, 20_000).map(Duration::from_millis)
 }
 
 pub(super) fn bounded<'de, D: Deserializer<'de>>(

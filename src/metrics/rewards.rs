@@ -40,10 +40,7 @@ const GROUP: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0];
 
 impl Rewards {
     pub(super) fn new(r: &Registry) -> Self {
-        let seconds = HistogramOpts::new(
-            "waypost_payment_call_seconds",
-            "Time until the payment or notification service answered, or was given up.",
-        );
+        let seconds = call_seconds();
         let group = HistogramOpts::new(
             "waypost_trigger_group_size",
             "Triggers that were stored in one transaction.",
@@ -113,4 +110,11 @@ impl Rewards {
             ),
         }
     }
+}
+
+fn call_seconds() -> HistogramOpts {
+    HistogramOpts::new(
+        "waypost_payment_call_seconds",
+        "Time until the payment or notification service answered, or was given up.",
+    )
 }

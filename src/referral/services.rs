@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
+use crate::reward::granting::Granting;
 use crate::store::Store;
 
 /// How much of an eligibility service's answer is read, in bytes.
@@ -29,6 +30,8 @@ pub struct Parts {
     pub keys: watch::Receiver<Arc<TokenKeys>>,
     /// The campaigns as they are now.
     pub campaigns: watch::Receiver<Arc<Campaigns>>,
+    /// Grants what triggers earn.
+    pub granting: Arc<Granting>,
     /// Asks eligibility services; reads [`ANSWER_BYTES`] of an answer.
     pub outbound: Outbound,
     /// The secret by which devices are hashed.
@@ -55,7 +58,8 @@ pub struct Services {
 impl Services {
     /// Services under the settings `[referrals]` and `edge.public_url`.
     pub fn new(parts: Parts, config: &Config) -> Self {
-        let Parts { store, keys, campaigns, outbound, device_key, clock, metrics } = parts;
+        let Parts { store, keys, campaigns, granting, outbound, device_key, clock, metrics } =
+            parts;
         let with = (clock.clone(), Arc::clone(&metrics));
         let keys = Keys::new(store.clone(), keys);
         Self {
@@ -63,6 +67,7 @@ impl Services {
             triggers: TriggerService::new(
                 store.clone(),
                 campaigns.clone(),
+                granting,
                 clock.clone(),
                 Arc::clone(&metrics),
             ),

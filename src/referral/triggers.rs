@@ -1,4 +1,7 @@
-//! Triggers: backends tell what users reached. Each event is stored once, whatever happens on the way.
+//! Triggers: backends tell what users reached. Each event is stored once, with the rewards that it earns, and
+//! answered for after that is committed.
+//!
+//! Triggers that come at the same time are stored in one transaction: see [`group`].
 
 use std::sync::Arc;
 
@@ -12,9 +15,13 @@ use crate::campaign::live::{Campaigns, Current};
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::metrics::Metrics;
-use crate::store::triggers::{self, NewTrigger, Put};
-use crate::store::user_locks::{self, LockKey};
+use crate::reward::granting::Granting;
+use crate::store::triggers::NewTrigger;
 use crate::store::{self, Store};
+
+use group::{Groups, Waiting};
+
+mod group;
 
 /// Why a trigger was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +43,7 @@ pub enum Error {
     Retired,
     /// The database.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] Arc<store::Error>),
 }
 
 /// A trigger that is stored, and whether it was stored just now.
@@ -57,21 +64,23 @@ pub struct Taken {
 /// See the module.
 #[derive(Debug)]
 pub struct TriggerService {
-    store: Store,
     campaigns: watch::Receiver<Arc<Campaigns>>,
+    groups: Arc<Groups>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
 
 impl TriggerService {
-    /// A service for these campaigns.
+    /// A service for these campaigns, whose rewards `granting` grants.
     pub fn new(
         store: Store,
         campaigns: watch::Receiver<Arc<Campaigns>>,
+        granting: Arc<Granting>,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { store, campaigns, clock, metrics }
+        let groups = Arc::new(Groups::new(store, granting, Arc::clone(&metrics)));
+        Self { campaigns, groups, clock, metrics }
     }
 
     /// Takes a trigger. It is answered for only after it is stored.
@@ -113,33 +122,18 @@ impl TriggerService {
         let JudgedTrigger { source, occurred_at, body, canonical } =
             judged.map_err(Error::Invalid)?;
         let new = NewTrigger {
-            campaign: &current.id,
-            source: &source,
-            event_id: &request.event_id,
-            kind: &request.kind,
-            user: &request.user,
+            campaign: current.id.clone(),
+            source: source.clone(),
+            event_id: request.event_id.clone(),
+            kind: request.kind.clone(),
+            user: request.user.clone(),
             occurred_at,
             received_at,
             body_hash: Sha256::digest(canonical).into(),
-            body: &body,
+            body,
         };
-        let user = LockKey::user(&current.id, &request.user);
-        let _turn = self.store.turns().next(user).await?;
-        let mut connection = self.store.connection().await?;
-        let transaction = connection.transaction().await.map_err(store::Error::from)?;
-        user_locks::take(&transaction, [user]).await?;
-        let put = if current.state == State::Retired {
-            // Whoever repeats what was stored in time is still answered.
-            triggers::find(&transaction, &new).await?.ok_or(Error::Retired)?
-        } else {
-            triggers::put(&transaction, &new).await?
-        };
-        transaction.commit().await.map_err(store::Error::from)?;
-        let (id, received_at, new) = match put {
-            Put::Stored(id, at) => (id, at, true),
-            Put::Known(id, at) => (id, at, false),
-            Put::Differs => return Err(Error::Differs),
-        };
+        let retired = current.state == State::Retired;
+        let (id, received_at, new) = self.groups.put(Waiting { new, retired }).await?;
         Ok(Taken { id, source, occurred_at, received_at, new })
     }
 }

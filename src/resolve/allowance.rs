@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::breaker::Breaker;
+use crate::breaker::Breaker;
 use crate::link::{LinkId, LinkKey};
 use crate::store::redirects::{self, Granted};
 use crate::store::{self, Store};

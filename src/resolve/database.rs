@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::allowance::Allowance;
-use super::breaker::Breaker;
 use super::previews::Previews;
+use crate::breaker::Breaker;
 use crate::clock::Stopwatch;
 use crate::link::{LinkKey, Redirect};
 use crate::metrics::Metrics;

@@ -7,7 +7,7 @@ use moka::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::breaker::Breaker;
+use crate::breaker::Breaker;
 use crate::link::LinkKey;
 use crate::store::Store;
 use crate::store::redirects::{self, Preview};

@@ -14,9 +14,9 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{Client, Cmd, Pipeline, RedisError, RedisFuture, Script, Value, cmd};
 
-use super::breaker::Breaker;
 use super::dictionary::Dictionary;
 use super::record::{self, Dictionaries, Field, MAX_FIELD, Unreadable};
+use crate::breaker::Breaker;
 use crate::clock::whole_millis;
 use crate::link::{LinkKey, Redirect};
 use crate::metrics::Metrics;

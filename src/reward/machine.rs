@@ -14,6 +14,8 @@
 
 use std::fmt;
 
+pub use crate::campaign::Side;
+
 /// Where a reward stands. `CREATE` and `NEW` are the names that payment and app teams use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
@@ -275,33 +277,6 @@ impl StepKind {
     }
 }
 
-/// Who of a binding gets a reward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Side {
-    /// Whoever shared the code.
-    Inviter,
-    /// Whoever signed up with it.
-    Invitee,
-}
-
-impl Side {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Inviter, Self::Invitee];
-
-    /// Its name, in the API, in campaigns and in the database.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Inviter => "inviter",
-            Self::Invitee => "invitee",
-        }
-    }
-
-    /// The side with this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|side| side.name() == name)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -329,7 +304,6 @@ mod tests {
     #[test]
     fn grid_is_as_it_was_looked_at() {
         let grid = grid();
-        println!("{grid}");
         assert_eq!(grid.lines().count(), (State::ALL.len() + 1) * Event::ALL.len());
         insta::assert_snapshot!(grid);
     }
@@ -340,8 +314,10 @@ mod tests {
         let list = list.split("IN (").nth(1).expect("its list");
         let list = list.split("'))").next().expect("its end");
         let allowed: BTreeSet<&str> = list.split('\'').filter(|it| it.contains(' ')).collect();
-        let allowed: BTreeSet<&str> =
-            allowed.into_iter().filter(|it| it.trim_matches([',', ' ', '\n']) != "").collect();
+        let allowed: BTreeSet<&str> = allowed
+            .into_iter()
+            .filter(|it| !it.trim_matches([',', ' ', '\n']).is_empty())
+            .collect();
         let name = |state: Option<State>| state.map_or("", State::name);
         let moves =
             MOVES.map(|(from, event, to)| format!("{} {} {}", name(from), event.name(), to.name()));

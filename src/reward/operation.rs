@@ -1,4 +1,5 @@
-//! Ids of operations: what the payment service knows a call by, however often it is sent. Pure.
+//! Operations: the ids by which the payment service knows a call, however often it is sent, and the bytes
+//! that are sent each time. Pure.
 //!
 //! An id follows from what the reward is for: the campaign, the invitee, the kind of trigger and the side.
 //! So one reward has one draw, one allotment and one payout for ever; even after the database was put
@@ -8,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::machine::{Side, StepKind};
+use super::payment::request;
 use crate::campaign::CampaignId;
 
 /// What a reward is for: there is never more than one for the same.
@@ -38,6 +40,32 @@ impl OperationIds {
     /// By this deployment's key.
     pub fn new(key: &[u8; 32]) -> Self {
         Self(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
+    }
+
+    /// What the payment service knows a reward by.
+    pub fn name(&self, reward: &RewardKey<'_>) -> String {
+        self.of(reward)
+    }
+
+    /// A step of a reward: its id, and the bytes of its request. `minor` is the amount, or the most that may
+    /// be drawn, in minor units.
+    pub fn operation(
+        &self,
+        reward: &RewardKey<'_>,
+        step: StepKind,
+        beneficiary: &str,
+        (currency, minor): (&str, i64),
+    ) -> (String, Vec<u8>) {
+        let name = self.name(reward);
+        let campaign = reward.campaign.as_str();
+        let money = request::Money { campaign, reward: &name, beneficiary, currency, minor };
+        let bytes = match step {
+            StepKind::Draw => request::draw(&money),
+            StepKind::Allot => request::allotment(&money),
+            StepKind::Pay => request::payout(&money),
+            StepKind::Remind => panic!("a reminder moves no money"),
+        };
+        (format!("{name}-{}", step.name()), bytes.into())
     }
 
     /// The id of a step of a reward.

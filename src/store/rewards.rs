@@ -1,6 +1,7 @@
 //! Rewards: what is owed, the work for it, and what became of it. `migrations/0006_rewards.sql` says what
 //! the database sees to by itself: the log, the books, the balances.
 
+pub mod books;
 pub mod granting;
 pub mod tasks;
 

@@ -14,6 +14,9 @@ pub const DEVICE_HASH: &str = "device_hash";
 /// The key by which visitors are divided between the targets of a link.
 pub const VISITOR_SPLIT: &str = "visitor_split";
 
+/// The key by which the operations of rewards are named.
+pub const OPERATIONS: &str = "operations";
+
 /// The secret called `name`; it becomes `candidate`, fresh random bytes, if there is none yet. Of two
 /// processes that make it at the same time, both get the first one's.
 pub async fn get_or_make(

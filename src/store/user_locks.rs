@@ -2,7 +2,7 @@
 //! known of somebody takes them *as statements of their own, before reading*: in the same statement the
 //! look would be older than the lock, and would miss what its last holder committed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
@@ -100,6 +100,25 @@ impl Turns {
             queue
         })
     }
+}
+
+/// Takes those locks that nobody else has, without waiting; says which. Like [`take`], it is a statement of
+/// its own, before anything is read.
+pub async fn try_take(
+    transaction: &Transaction<'_>,
+    keys: impl IntoIterator<Item = LockKey>,
+) -> Result<HashSet<LockKey>, Error> {
+    let mut keys: Vec<i64> = keys.into_iter().map(LockKey::number).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let rows = transaction
+        .query(
+            "SELECT key FROM unnest($1::bigint[] /* keys */) AS k (key)
+             WHERE pg_try_advisory_xact_lock(key) /* try_lock_users */",
+            &[&keys],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(LockKey(row.try_get(0)?))).collect()
 }
 
 /// How long a lock is waited for, in milliseconds. Its holder may be a process that hangs, and who waits

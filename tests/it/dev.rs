@@ -12,6 +12,7 @@ use waypost::config::Config;
 use waypost::local::Signal;
 
 use crate::campaigns::DEMO;
+use crate::support::sandbox::{lines, transfer};
 use crate::support::{Answer, TestDatabase, TestRedis, Waypost, eventually, get, send};
 
 /// A directory that the servers' user can enter when the tests run as root.
@@ -143,4 +144,55 @@ async fn dev_brings_a_demo_campaign_of_an_earlier_program_up_to_date() {
     assert_eq!(demo_campaign(&waypost, &file, "GET", "").await, "2 active by waypost-dev");
     let before = demo_campaign(&waypost, &file, "GET", "/versions/1").await;
     assert_eq!(before, "1 retired by waypost-dev");
+}
+
+#[tokio::test]
+async fn dev_has_a_payment_service_that_remembers_what_it_paid() {
+    let data = data_directory();
+    let (database, redis) = (TestDatabase::empty().await, TestRedis::start().await);
+    let environment = [("DATABASE_URL", &*database.url()), ("REDIS_URL", &*redis.url())];
+    let address = |file: &serde_json::Value| {
+        let url = file.get("payment_url").and_then(serde_json::Value::as_str).expect("a URL");
+        let address = url.strip_prefix("http://").and_then(|url| url.strip_suffix('/'));
+        address.expect("a plain URL").parse::<std::net::SocketAddr>().expect("an address")
+    };
+    let body = transfer("rina", 5).to_string();
+    let headers = [("content-type", "application/json"), ("idempotency-key", "pay-1")];
+    for decision in ["applied", "repeated"] {
+        let (waypost, file) = Waypost::dev(data.path(), &environment).await;
+        let service = address(&file);
+        assert!(service.ip().is_loopback(), "{service}");
+        let line = format!("  Payments  http://{service}/  (a sandbox, which moves no money)");
+        eventually("the screen", Duration::from_secs(30), async || {
+            waypost.log().contains(&line).then_some(())
+        })
+        .await;
+        let paid = send(service, "POST", "/payouts", &headers, body.clone()).await;
+        assert_eq!(paid.status, 200, "{paid:?}");
+        waypost.signal(Signal::INT);
+        assert_eq!(waypost.ended().await, Some(0), "{}", waypost.log());
+        let lines = lines(&data.path().join("payments.jsonl"));
+        let last = lines.last().and_then(|line| line.get("decision"));
+        assert_eq!(last, Some(&decision.into()), "{lines:?}");
+        tokio::net::TcpStream::connect(service).await.expect_err("nobody is left there");
+    }
+}
+
+#[tokio::test]
+async fn dev_uses_the_payment_service_that_a_setting_names() {
+    let data = data_directory();
+    let (database, redis) = (TestDatabase::empty().await, TestRedis::start().await);
+    let url = "https://payments.example/v1";
+    let environment = [
+        ("DATABASE_URL", &*database.url()),
+        ("REDIS_URL", &*redis.url()),
+        ("WAYPOST_PAYMENT__URL", url),
+    ];
+    let (waypost, file) = Waypost::dev(data.path(), &environment).await;
+    assert_eq!(file.get("payment_url"), Some(&format!("{url}/").into()));
+    assert!(!data.path().join("payments.jsonl").exists(), "a sandbox runs");
+    eventually("the screen", Duration::from_secs(30), async || {
+        waypost.log().contains(&format!("  Payments  {url}/\n")).then_some(())
+    })
+    .await;
 }

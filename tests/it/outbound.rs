@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use tokio::net::TcpListener;
 use url::Url;
-use waypost::outbound::{Error, Outbound, Settings};
+use waypost::outbound::{Error, FEW_CONNECTIONS, Outbound, Settings};
 
 use crate::support::other::{Reply, nobody_listens};
 use crate::support::{Other, TestAuthority, Waypost};
@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
 
 fn client(ca_file: Option<PathBuf>) -> Outbound {
-    Outbound::new(&Settings { ca_file, body_bytes: 1_000 }).expect("good settings")
+    Outbound::new(&Settings { ca_file, body_bytes: 1_000, idle_connections: FEW_CONNECTIONS })
+        .expect("good settings")
 }
 
 fn url(scheme: &str, address: SocketAddr) -> Url {

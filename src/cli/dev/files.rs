@@ -19,6 +19,7 @@ pub(super) struct Content {
     pub(super) api_key: String,
     pub(super) database_url: String,
     pub(super) redis_url: Option<String>,
+    pub(super) payment_url: String,
 }
 
 /// The file, which is there only while everything runs.

@@ -13,6 +13,8 @@ pub(super) struct Screen<'a> {
     pub(super) api_key: &'a str,
     /// What somebody shares in the demo campaign, if it runs.
     pub(super) invitation: Option<&'a str>,
+    /// Where the payment service is, and whether it is the sandbox.
+    pub(super) payments: (&'a str, bool),
     /// Where the data is.
     pub(super) data: &'a Path,
     /// Where `dev.json` is.
@@ -52,7 +54,10 @@ impl fmt::Display for Screen<'_> {
         writeln!(f, "  -d '{{\"target\": \"https://www.rust-lang.org/learn\"}}'\n")?;
         writeln!(f, "  API       http://{control}/openapi.json")?;
         writeln!(f, "  Health    http://{control}/readyz")?;
-        writeln!(f, "  Metrics   http://{control}/metrics\n")?;
+        writeln!(f, "  Metrics   http://{control}/metrics")?;
+        let (payments, sandbox) = self.payments;
+        let what = if sandbox { "  (a sandbox, which moves no money)" } else { "" };
+        writeln!(f, "  Payments  {payments}{what}\n")?;
         writeln!(f, "  Data      {}", self.data.display())?;
         writeln!(f, "  Details   {}", self.file.display())
     }
@@ -69,6 +74,7 @@ mod tests {
             control: SocketAddr::from(([127, 0, 0, 1], 8081)),
             api_key: "wp_key",
             invitation: Some("http://127.0.0.1:8080/r/7KQ2MX"),
+            payments: ("http://127.0.0.1:8082/", true),
             data: Path::new("/home/me/waypost/.waypost"),
             file: Path::new("/home/me/waypost/.waypost/dev.json"),
             notes: &["No Redis, so no second tier.".to_owned()],
@@ -93,6 +99,7 @@ curl -sw '\n' http://127.0.0.1:8081/v1/links \
   API       http://127.0.0.1:8081/openapi.json
   Health    http://127.0.0.1:8081/readyz
   Metrics   http://127.0.0.1:8081/metrics
+  Payments  http://127.0.0.1:8082/  (a sandbox, which moves no money)
 
   Data      /home/me/waypost/.waypost
   Details   /home/me/waypost/.waypost/dev.json

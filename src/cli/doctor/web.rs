@@ -12,7 +12,7 @@ use crate::app;
 use crate::cli::Error;
 use crate::config::Config;
 use crate::edge::association::{File, PLACE};
-use crate::outbound::{self, Answer, Outbound, Settings};
+use crate::outbound::{self, Answer, FEW_CONNECTIONS, Outbound, Settings};
 
 /// How long an answer may take: stores do not wait long, and people less.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,7 +34,8 @@ pub(super) struct Web {
 
 impl Web {
     pub(super) fn new(config: &Config, edge: Option<Url>) -> Result<Self, Error> {
-        let stores = Settings { ca_file: None, body_bytes: LONGEST };
+        let (body_bytes, idle_connections) = (LONGEST, FEW_CONNECTIONS);
+        let stores = Settings { ca_file: None, body_bytes, idle_connections };
         Ok(Self {
             public_url: config.edge.public_url.clone(),
             edge,

@@ -321,36 +321,6 @@ pub async fn insert(
     expect_rows("insert_rewards", expected, u64::try_from(stored).unwrap_or(0))
 }
 
-/// Sets what a campaign may spend in all; fails where more than that is promised or paid already.
-pub async fn fund(
-    transaction: &crate::store::Transaction<'_>,
-    campaign: &CampaignId,
-    budget_minor: i64,
-) -> Result<(), Error> {
-    transaction
-        .execute(
-            "SELECT fund_campaign($1 /* campaign */, $2 /* budget, fund_campaign */)",
-            &[&campaign.as_str(), &budget_minor],
-        )
-        .await?;
-    Ok(())
-}
-
-/// What was promised and paid by a campaign so far, in minor units.
-pub async fn spent(
-    transaction: &crate::store::Transaction<'_>,
-    campaign: &CampaignId,
-) -> Result<i64, Error> {
-    let row = transaction
-        .query_opt(
-            "SELECT promised_minor + paid_minor FROM campaign_account
-             WHERE campaign_id = $1 /* campaign */ FOR UPDATE /* spent */",
-            &[&campaign.as_str()],
-        )
-        .await?;
-    row.map_or(Ok(0), |row| Ok(row.try_get(0)?))
-}
-
 fn parsed(campaign: &str) -> Result<CampaignId, Error> {
     campaign.parse().map_err(|_bad| Error::Corrupt("reward", format!("campaign {campaign}")))
 }

@@ -75,7 +75,7 @@ pub async fn claim(
         .prepare_cached(
             "WITH due AS MATERIALIZED (
                  SELECT reward_id, step, first_sent_at FROM reward_task
-                 WHERE due_at <= now() AND CASE step WHEN 'remind' THEN $2 /* reminders */ ELSE $3 /* payments */ END
+                 WHERE due_at <= now() AND CASE step WHEN 'remind' THEN $2::bool /* reminders */ ELSE $3::bool /* payments */ END
                  ORDER BY due_at LIMIT $1 /* most */ FOR UPDATE SKIP LOCKED),
              claimed AS (
                  UPDATE reward_task t
@@ -153,6 +153,54 @@ pub struct Finished {
     pub next: Option<(StepKind, String, Vec<u8>)>,
 }
 
+/// Owns the tasks whose lease is still the one, moves their rewards if those are where they were, and makes the
+/// tasks go on, end, or be parked.
+const FINISH: &str = "WITH input AS MATERIALIZED (
+     SELECT * FROM unnest(
+         $1::bigint[] /* rewards */, $2::text[] /* steps */, $3::int[] /* epochs */,
+         $4::text[] /* from */, $5::int[] /* versions */, $6::text[] /* events */,
+         $7::text[] /* to */, $8::text[] /* reasons */, $9::bigint[] /* amounts */,
+         $10::text[] /* draws */, $11::timestamptz[] /* card_due */,
+         $12::timestamptz[] /* card_expires */, $13::text[] /* next_steps */,
+         $14::text[] /* next_operations */, $15::bytea[] /* next_requests */)
+     AS i (reward_id, step, epoch, from_state, version, event, to_state, reason, amount_minor,
+           draw, card_due_at, card_expires_at, next_step, next_operation, next_request)),
+ owned AS MATERIALIZED (
+     SELECT i.*, t.epoch AS lease_epoch, t.operation_id, t.request, t.attempts, t.first_sent_at
+     FROM input i JOIN reward_task t USING (reward_id, step)
+     WHERE t.epoch = i.epoch
+     ORDER BY t.reward_id, t.step FOR UPDATE OF t),
+ moved AS (
+     UPDATE reward r
+     SET state = o.to_state, version = r.version + 1, event = o.event, reason = o.reason,
+         parked_in = CASE WHEN o.to_state = 'PARKED' THEN o.from_state END,
+         actor = $16 /* actor */, operation_id = o.operation_id, epoch = o.epoch,
+         lease_epoch = o.lease_epoch, changed_at = now(),
+         amount_minor = coalesce(o.amount_minor, r.amount_minor),
+         draw = coalesce(o.draw::jsonb, r.draw),
+         card_due_at = coalesce(o.card_due_at, r.card_due_at),
+         card_expires_at = coalesce(o.card_expires_at, r.card_expires_at),
+         reminders = r.reminders + CASE o.event WHEN 'remind' THEN 1 ELSE 0 END
+     FROM owned o
+     WHERE r.id = o.reward_id AND r.state = o.from_state AND r.version = o.version
+     RETURNING r.id, o.step),
+ advanced AS (
+     UPDATE reward_task t
+     SET step = o.next_step, operation_id = o.next_operation, request = o.next_request,
+         attempts = 1, first_sent_at = now(),
+         due_at = now() + $17::float8 /* lease */ * interval '1 second'
+     FROM moved m JOIN owned o ON o.reward_id = m.id AND o.step = m.step
+     WHERE t.reward_id = m.id AND t.step = m.step AND o.next_step IS NOT NULL),
+ done AS (
+     DELETE FROM reward_task t USING moved m JOIN owned o ON o.reward_id = m.id AND o.step = m.step
+     WHERE t.reward_id = m.id AND t.step = m.step AND o.next_step IS NULL),
+ parked AS (
+     INSERT INTO parked_task (reward_id, step, attempts, first_sent_at, operation_id, request)
+     SELECT o.reward_id, o.step, o.attempts, o.first_sent_at, o.operation_id, o.request
+     FROM moved m JOIN owned o ON o.reward_id = m.id AND o.step = m.step
+     WHERE o.to_state = 'PARKED')
+ SELECT id, step FROM moved /* finish_tasks */";
+
 /// Records what steps have come to, each reward by itself: those whose lease is another's meanwhile, or
 /// which have gone on, stay as they are. Says which rewards went on.
 pub async fn finish(
@@ -162,55 +210,7 @@ pub async fn finish(
     finished: &[Finished],
 ) -> Result<Vec<(i64, StepKind)>, Error> {
     let connection = store.rewards().await?;
-    let statement = connection
-        .prepare_cached(
-            "WITH input AS MATERIALIZED (
-                 SELECT * FROM unnest(
-                     $1::bigint[] /* rewards */, $2::text[] /* steps */, $3::int[] /* epochs */,
-                     $4::text[] /* from */, $5::int[] /* versions */, $6::text[] /* events */,
-                     $7::text[] /* to */, $8::text[] /* reasons */, $9::bigint[] /* amounts */,
-                     $10::text[] /* draws */, $11::timestamptz[] /* card_due */,
-                     $12::timestamptz[] /* card_expires */, $13::text[] /* next_steps */,
-                     $14::text[] /* next_operations */, $15::bytea[] /* next_requests */)
-                 AS i (reward_id, step, epoch, from_state, version, event, to_state, reason, amount_minor,
-                       draw, card_due_at, card_expires_at, next_step, next_operation, next_request)),
-             owned AS MATERIALIZED (
-                 SELECT i.*, t.epoch AS lease_epoch, t.operation_id, t.request, t.attempts, t.first_sent_at
-                 FROM input i JOIN reward_task t USING (reward_id, step)
-                 WHERE t.epoch = i.epoch
-                 ORDER BY t.reward_id, t.step FOR UPDATE OF t),
-             moved AS (
-                 UPDATE reward r
-                 SET state = o.to_state, version = r.version + 1, event = o.event, reason = o.reason,
-                     parked_in = CASE WHEN o.to_state = 'PARKED' THEN o.from_state END,
-                     actor = $16 /* actor */, operation_id = o.operation_id, epoch = o.epoch,
-                     lease_epoch = o.lease_epoch, changed_at = now(),
-                     amount_minor = coalesce(o.amount_minor, r.amount_minor),
-                     draw = coalesce(o.draw::jsonb, r.draw),
-                     card_due_at = coalesce(o.card_due_at, r.card_due_at),
-                     card_expires_at = coalesce(o.card_expires_at, r.card_expires_at),
-                     reminders = r.reminders + CASE o.event WHEN 'remind' THEN 1 ELSE 0 END
-                 FROM owned o
-                 WHERE r.id = o.reward_id AND r.state = o.from_state AND r.version = o.version
-                 RETURNING r.id, o.step),
-             advanced AS (
-                 UPDATE reward_task t
-                 SET step = o.next_step, operation_id = o.next_operation, request = o.next_request,
-                     attempts = 1, first_sent_at = now(),
-                     due_at = now() + $17::float8 /* lease */ * interval '1 second'
-                 FROM moved m JOIN owned o ON o.reward_id = m.id AND o.step = m.step
-                 WHERE t.reward_id = m.id AND t.step = m.step AND o.next_step IS NOT NULL),
-             done AS (
-                 DELETE FROM reward_task t USING moved m JOIN owned o ON o.reward_id = m.id AND o.step = m.step
-                 WHERE t.reward_id = m.id AND t.step = m.step AND o.next_step IS NULL),
-             parked AS (
-                 INSERT INTO parked_task (reward_id, step, attempts, first_sent_at, operation_id, request)
-                 SELECT o.reward_id, o.step, o.attempts, o.first_sent_at, o.operation_id, o.request
-                 FROM moved m JOIN owned o ON o.reward_id = m.id AND o.step = m.step
-                 WHERE o.to_state = 'PARKED')
-             SELECT id, step FROM moved /* finish_tasks */",
-        )
-        .await?;
+    let statement = connection.prepare_cached(FINISH).await?;
     let texts = |of: fn(&Finished) -> &str| finished.iter().map(of).collect::<Vec<&str>>();
     let ids: Vec<i64> = finished.iter().map(|it| it.reward_id).collect();
     let epochs: Vec<i32> = finished.iter().map(|it| it.epoch).collect();
@@ -218,7 +218,7 @@ pub async fn finish(
     let reasons: Vec<Option<&str>> = finished.iter().map(|it| it.reason.as_deref()).collect();
     let drawn = || finished.iter().map(|it| it.drawn.as_ref());
     let amounts: Vec<Option<i64>> = drawn().map(|it| Some(it?.0)).collect();
-    let draws: Vec<Option<&str>> = drawn().map(|it| Some(it?.1.as_str())).collect();
+    let evidence: Vec<Option<&str>> = drawn().map(|it| Some(it?.1.as_str())).collect();
     let due: Vec<Option<Timestamp>> = finished.iter().map(|it| Some(it.card?.0)).collect();
     let expires: Vec<Option<Timestamp>> = finished.iter().map(|it| Some(it.card?.1)).collect();
     let next = || finished.iter().map(|it| it.next.as_ref());
@@ -238,7 +238,7 @@ pub async fn finish(
                 &texts(|it| it.to.name()),
                 &reasons,
                 &amounts,
-                &draws,
+                &evidence,
                 &due,
                 &expires,
                 &next_steps,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use waypost::api::operations::{Check, Operations, Readiness, ReadinessStatus};
 use waypost::api::{Api, Services};
+use waypost::app::rewards::{self, Rewards};
 use waypost::campaign::live::Campaigns;
 use waypost::clock::{Clock, UnixMillis};
 use waypost::config::Config;
@@ -39,7 +40,10 @@ pub struct TestApi {
     pub clock: Clock,
     /// Figures.
     pub metrics: Arc<Metrics>,
-    store: Store,
+    /// What grants rewards, and how their operations are named.
+    pub rewards: Rewards,
+    /// The same database.
+    pub store: Store,
     live: watch::Sender<Arc<Campaigns>>,
     api: Arc<Api>,
 }
@@ -123,13 +127,14 @@ impl TestApi {
         let (live, campaigns) = watch::channel(Arc::new(campaigns));
         let operations = Arc::new(NoOperations);
         let codes = Arc::new(codes(&store, campaigns.clone(), &config));
+        let rewards = rewards::assemble(&store, &campaigns, &metrics).await.expect("rewards");
         let referrals = Arc::new(services::Services::new(
             services::Parts {
                 store: store.clone(),
                 keys: watch::channel(Arc::new(TokenKeys::new([token_key()]))).1,
                 campaigns: campaigns.clone(),
-                outbound: Outbound::new(&outbound::Settings { ca_file: None, body_bytes: 1_024 })
-                    .expect("a client"),
+                granting: Arc::clone(&rewards.granting),
+                outbound: outbound(),
                 device_key: [7; 32],
                 clock: clock.clone(),
                 metrics: Arc::clone(&metrics),
@@ -145,7 +150,8 @@ impl TestApi {
             operations,
         };
         let api = Arc::new(Api::new(services, &config));
-        let mut test = Self { database, store, key: String::new(), clock, metrics, live, api };
+        let key = String::new();
+        let mut test = Self { database, key, clock, metrics, rewards, store, live, api };
         test.key = test.add_key("tester", &["links"]).await;
         test
     }
@@ -210,4 +216,10 @@ impl TestApi {
     pub async fn count(&self, query: &str) -> i64 {
         self.database.connect().await.query_one(query, &[]).await.expect("a row").get(0)
     }
+}
+
+fn outbound() -> Outbound {
+    let idle_connections = outbound::FEW_CONNECTIONS;
+    Outbound::new(&outbound::Settings { ca_file: None, body_bytes: 1_024, idle_connections })
+        .expect("a client")
 }

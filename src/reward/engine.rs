@@ -1,0 +1,300 @@
+//! The engine: claim, act, record. It takes tasks that are due, does the step of each, and records what came
+//! of it; in sets, so that many rewards cost little more than one.
+//!
+//! Any number of processes do this at once, and any of them may die, freeze or be cut off at any moment:
+//!
+//! - *Claim*: a task is leased, on the database's clock. When the lease is over somebody else takes it up.
+//! - *Act*: one call of the payment service at most, under an operation id and with bytes that were stored
+//!   before. What was perhaps sent before is asked for first. No transaction is open meanwhile.
+//! - *Record*: the reward goes on if the lease is still the one, and state and version are those that were
+//!   read. Otherwise somebody else was there first, and what we know is worth nothing.
+//!
+//! Leases are for efficiency. What keeps money safe is that a step that is done twice is the same operation
+//! with the same bytes, and that it is recorded once.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use super::machine::StepKind;
+use super::operation::OperationIds;
+use super::payment::Payment;
+use crate::breaker::Breaker;
+use crate::campaign::pinned::Pinned;
+use crate::clock::{Clock, Stopwatch};
+use crate::metrics::Metrics;
+use crate::store::rewards::tasks::{self, Claimed, Finished, GivenBack, Wanted};
+use crate::store::{Error, Store};
+
+use act::Outcome;
+
+mod act;
+mod backoff;
+
+/// Tasks that a process has at a time.
+const IN_FLIGHT: usize = 2_048;
+/// Tasks that are claimed, and recorded, at a time.
+const SET: usize = 512;
+/// How long a claim waits after one that found less than it could have taken: what comes meanwhile is
+/// claimed together.
+const GAP: Duration = Duration::from_millis(10);
+/// How often a process looks for work that it was not told of: after it found some, and otherwise.
+const BUSY: Duration = Duration::from_millis(50);
+/// See [`BUSY`]; in milliseconds, drawn anew each time, so that processes do not stay in step.
+const IDLE: std::ops::RangeInclusive<u64> = 750..=1_250;
+/// How often the payment service is asked whether it is there, while it is not, and else.
+const PROBE: Duration = Duration::from_secs(1);
+/// See [`PROBE`].
+const REFRESH: Duration = Duration::from_mins(1);
+/// How long the notification service is left alone after it did not answer.
+const MESSAGES_PAUSE: Duration = Duration::from_secs(10);
+
+/// What the engine works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The payment and the notification service.
+    pub payment: Payment,
+    /// Names operations.
+    pub ids: OperationIds,
+    /// What was promised.
+    pub pinned: Arc<Pinned>,
+    /// Says that there is work, when this process made some.
+    pub wake: Arc<Notify>,
+    /// What time it is: cards live by it.
+    pub clock: Clock,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+}
+
+/// How the engine works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a task is ours. Whoever dies with it holds it up for so long.
+    pub lease: Duration,
+    /// How long a call may take.
+    pub deadline: Duration,
+    /// Calls at a time.
+    pub calls: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Engine {
+    parts: Parts,
+    settings: Settings,
+    money: Breaker,
+    messages: Breaker,
+    /// Calls that may still begin.
+    calls: Semaphore,
+    /// How long the payment service remembers an operation, in milliseconds; 0 is not known.
+    dedupe_window: AtomicU64,
+}
+
+/// A task on its way through the engine. Dropping it makes room for another one.
+struct Job {
+    task: Claimed,
+    /// Since when it is leased.
+    leased: Stopwatch,
+    /// Held until it is recorded.
+    room: OwnedSemaphorePermit,
+}
+
+/// What came of a job, on its way to be recorded.
+struct Done {
+    job: Job,
+    outcome: Outcome,
+}
+
+impl Engine {
+    /// An engine that does not run yet.
+    pub fn new(parts: Parts, settings: Settings) -> Self {
+        Self {
+            parts,
+            settings,
+            money: Breaker::open("payment"),
+            messages: Breaker::closed("notifications"),
+            calls: Semaphore::new(settings.calls),
+            dedupe_window: AtomicU64::new(0),
+        }
+    }
+
+    /// Works until it is told to stop, and until what it has begun is recorded.
+    pub async fn run(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+        let (done, results) = mpsc::channel(IN_FLIGHT);
+        let room = Arc::new(Semaphore::new(IN_FLIGHT));
+        let recorder = tokio::spawn(Arc::clone(&self).record(results, done.clone()));
+        let probe = tokio::spawn(Arc::clone(&self).probe());
+        tokio::select! {
+            () = Arc::clone(&self).claim(&room, &done) => {}
+            _ended = stopped.wait_for(|stopped| *stopped) => {}
+        }
+        // Whatever is not recorded by then is taken up again when its lease is over.
+        let all = u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX);
+        let patience = self.settings.deadline.saturating_mul(2);
+        drop(timeout(patience, room.acquire_many(all)).await);
+        recorder.abort();
+        probe.abort();
+    }
+
+    /// Claims what is due and sets it going, for ever.
+    async fn claim(self: Arc<Self>, room: &Arc<Semaphore>, done: &mpsc::Sender<Done>) {
+        let mut wait = Duration::ZERO;
+        loop {
+            if !wait.is_zero() {
+                // Being woken a moment earlier or later makes no difference.
+                drop(timeout(wait, self.parts.wake.notified()).await);
+                sleep(GAP).await;
+            }
+            let wanted = self.wanted();
+            let most = room.available_permits().min(SET);
+            if most == 0 || wanted == (Wanted { payments: false, reminders: false }) {
+                wait = BUSY;
+                continue;
+            }
+            let leased = Stopwatch::start();
+            let claimed =
+                match tasks::claim(&self.parts.store, wanted, most, self.settings.lease).await {
+                    Ok(claimed) => claimed,
+                    Err(error) => {
+                        tracing::warn!(%error, "tasks of rewards cannot be claimed");
+                        wait = Duration::from_millis(rand::random_range(IDLE));
+                        continue;
+                    }
+                };
+            wait = match claimed.len() {
+                0 => Duration::from_millis(rand::random_range(IDLE)),
+                some if some < most => BUSY,
+                _ => Duration::ZERO,
+            };
+            for task in claimed {
+                let room = Arc::clone(room).acquire_owned().await.expect("never closed");
+                self.begin(Job { task, leased, room }, done);
+            }
+        }
+    }
+
+    /// Sets a task going.
+    fn begin(self: &Arc<Self>, job: Job, done: &mpsc::Sender<Done>) {
+        let (engine, done) = (Arc::clone(self), done.clone());
+        tokio::spawn(async move {
+            let outcome = engine.act(&job.task, &job.leased).await;
+            // Nobody records any more when the engine has stopped: the lease runs out.
+            drop(done.send(Done { job, outcome }).await);
+        });
+    }
+
+    /// Which tasks can be done now.
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            payments: !self.money.is_open() && self.dedupe_window().is_some(),
+            reminders: !self.messages.is_open(),
+        }
+    }
+
+    fn dedupe_window(&self) -> Option<Duration> {
+        let millis = self.dedupe_window.load(Ordering::Acquire);
+        (millis != 0).then(|| Duration::from_millis(millis))
+    }
+
+    /// Records what has come of tasks, as many at a time as there are, for ever.
+    async fn record(self: Arc<Self>, mut results: mpsc::Receiver<Done>, done: mpsc::Sender<Done>) {
+        let mut set = Vec::with_capacity(SET);
+        while results.recv_many(&mut set, SET).await > 0 {
+            if let Err(error) = self.record_set(&mut set, &done).await {
+                // The outcomes are lost, and with them nothing: they are asked for again.
+                tracing::warn!(%error, "what came of rewards is not recorded: their leases run out");
+            }
+            set.clear();
+        }
+    }
+
+    async fn record_set(
+        self: &Arc<Self>,
+        set: &mut Vec<Done>,
+        done: &mpsc::Sender<Done>,
+    ) -> Result<(), Error> {
+        let (mut finished, mut given, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
+        for Done { job, outcome } in set.iter() {
+            match outcome {
+                Outcome::Finished(it) => finished.push(Finished::clone(it)),
+                Outcome::GivenBack(it) => given.push(it.clone()),
+                Outcome::Dropped => dropped.push((job.task.reward_id, job.task.epoch)),
+            }
+        }
+        let store = &self.parts.store;
+        if !given.is_empty() {
+            let ours = tasks::give_back(store, &given).await?;
+            self.count_late(&given, ours);
+        }
+        if !dropped.is_empty() {
+            tasks::drop_reminders(store, &dropped).await?;
+        }
+        if finished.is_empty() {
+            return Ok(());
+        }
+        let went_on = tasks::finish(store, act::ACTOR, self.settings.lease, &finished).await?;
+        let went_on: HashSet<(i64, StepKind)> = went_on.into_iter().collect();
+        for Done { job, outcome } in set.drain(..) {
+            let Outcome::Finished(finished) = outcome else { continue };
+            let figures = &self.parts.metrics.rewards;
+            if !went_on.contains(&(finished.reward_id, finished.step)) {
+                figures.fenced.with_label_values(&[finished.step.name()]).inc();
+                continue;
+            }
+            figures.moves.with_label_values(&[finished.event.name()]).inc();
+            if let Some(task) = act::next(job.task, *finished) {
+                let leased = Stopwatch::start();
+                self.begin(Job { task, leased, room: job.room }, done);
+            }
+        }
+        Ok(())
+    }
+
+    fn count_late(&self, given: &[GivenBack], ours: u64) {
+        let all = u64::try_from(given.len()).unwrap_or(u64::MAX);
+        let late = all.saturating_sub(ours);
+        if late > 0 {
+            self.parts.metrics.rewards.fenced.with_label_values(&["give_back"]).inc_by(late);
+        }
+    }
+
+    /// Asks the payment service whether it is there and how long it remembers, for ever.
+    async fn probe(self: Arc<Self>) {
+        let figures = &self.parts.metrics.breaker_open;
+        let mut messages_open: Option<Stopwatch> = None;
+        let mut asked: Option<Stopwatch> = None;
+        loop {
+            let due = asked.as_ref().is_none_or(|asked| asked.elapsed() >= REFRESH);
+            if self.money.is_open() || due {
+                match self.parts.payment.about().await {
+                    Ok(about) => {
+                        let window = crate::clock::whole_millis(about.dedupe_window);
+                        self.dedupe_window.store(window, Ordering::Release);
+                        asked = Some(Stopwatch::start());
+                        self.money.close();
+                        self.parts.wake.notify_one();
+                    }
+                    Err(why) => self.money.failed(&why),
+                }
+            }
+            match &messages_open {
+                Some(since) if since.elapsed() >= MESSAGES_PAUSE => {
+                    self.messages.close();
+                    messages_open = None;
+                }
+                None if self.messages.is_open() => messages_open = Some(Stopwatch::start()),
+                Some(_) | None => {}
+            }
+            for (name, breaker) in [("payment", &self.money), ("notifications", &self.messages)] {
+                figures.with_label_values(&[name]).set(i64::from(breaker.is_open()));
+            }
+            sleep(PROBE).await;
+        }
+    }
+}

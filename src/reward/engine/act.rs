@@ -1,0 +1,339 @@
+//! One task: what is to be done, doing it, and what that means for the reward.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Engine, backoff};
+use crate::campaign::Campaign;
+use crate::clock::Stopwatch;
+use crate::reward::draw::{self, Drawn, Evidence};
+use crate::reward::machine::{Event, State, StepKind};
+use crate::reward::operation::RewardKey;
+use crate::reward::payment::{Asked, Call, Sent};
+use crate::store::rewards::tasks::{Claimed, Finished, GivenBack};
+
+/// Who does the steps, in the log.
+pub(super) const ACTOR: &str = "waypost";
+
+/// Why rewards are parked, besides the problems that the payment service names. Stable codes: they are in
+/// the log.
+mod reasons {
+    /// It was tried too often, and nobody knows whether it was applied.
+    pub(super) const ATTEMPTS_SPENT: &str = "attempts-spent";
+    /// Nobody knows whether it was applied, and the payment service may have forgotten it.
+    pub(super) const WINDOW_PASSED: &str = "dedupe-window-passed";
+    /// The payment service knows another operation by this id.
+    pub(super) const OPERATION_DIFFERS: &str = "operation-differs";
+}
+
+/// Refusals that are about us and not about the operation: until we are let in, nobody is asked anything.
+const NOT_LET_IN: [&str; 2] = ["status-401", "status-403"];
+
+/// How long a task waits that cannot be done here, though perhaps elsewhere.
+const UNREADABLE: Duration = Duration::from_mins(1);
+
+/// What came of a task.
+pub(super) enum Outcome {
+    /// The reward goes on.
+    Finished(Box<Finished>),
+    /// It is to be done again later.
+    GivenBack(GivenBack),
+    /// A reminder that nobody can be sent.
+    Dropped,
+}
+
+/// What became of an operation.
+enum Operation {
+    Applied(Option<i64>),
+    /// A person has to look at it.
+    Stop(String),
+    /// To be tried again. `surely_not` tells that it was not applied by this attempt.
+    Again {
+        after: Option<Duration>,
+        surely_not: bool,
+    },
+    /// There was no time left to begin it.
+    NotBegun,
+}
+
+impl Engine {
+    /// Does the step of a task. It was claimed when `leased` was started.
+    pub(super) async fn act(&self, task: &Claimed, leased: &Stopwatch) -> Outcome {
+        let pinned = &self.parts.pinned;
+        let said = match pinned.find(&self.parts.store, &task.campaign, task.version).await {
+            Ok(said) => said,
+            Err(error) => {
+                tracing::error!(%error, reward = task.reward_id, "the promise cannot be read");
+                return again(task, UNREADABLE, false, !task.sent_before);
+            }
+        };
+        let Some((id, request)) = &task.operation else {
+            return self.draw(task, &said);
+        };
+        let operation = self.operation(task, leased, id, request).await;
+        match operation {
+            Operation::Applied(amount_minor) => self.applied(task, &said, amount_minor),
+            Operation::Stop(_) if task.step == StepKind::Remind => {
+                self.reminded("given_up");
+                Outcome::Dropped
+            }
+            Operation::Stop(reason) => {
+                tracing::warn!(reward = task.reward_id, step = task.step.name(), reason, "parked");
+                finished(task, Event::Park, State::Parked, Some(reason))
+            }
+            Operation::Again { .. }
+                if task.attempts >= backoff::ATTEMPTS && task.step == StepKind::Remind =>
+            {
+                self.reminded("given_up");
+                Outcome::Dropped
+            }
+            Operation::Again { .. } if task.attempts >= backoff::ATTEMPTS => {
+                tracing::warn!(reward = task.reward_id, "parked: tried too often");
+                let reason = Some(reasons::ATTEMPTS_SPENT.to_owned());
+                finished(task, Event::Park, State::Parked, reason)
+            }
+            Operation::Again { after, surely_not } => {
+                let wait = backoff::wait(task.attempts, rand::random());
+                let wait = after.map_or(wait, |after| after.saturating_add(wait));
+                // While nobody is asked, nobody's attempts are used up.
+                let counts = !self.breaker(task.step).is_open();
+                again(task, wait, counts, surely_not && !task.sent_before)
+            }
+            Operation::NotBegun => again(task, Duration::ZERO, false, !task.sent_before),
+        }
+    }
+
+    /// Draws without asking anybody.
+    fn draw(&self, task: &Claimed, said: &Campaign) -> Outcome {
+        let earned = said.earned(&task.kind, task.side);
+        let drawn = earned.and_then(|earned| draw::built_in(earned, rand::random));
+        let Some(drawn) = drawn else {
+            tracing::error!(reward = task.reward_id, "nothing is promised for it any more");
+            return again(task, UNREADABLE, false, true);
+        };
+        self.drawn(task, &drawn)
+    }
+
+    fn drawn(&self, task: &Claimed, drawn: &Drawn) -> Outcome {
+        let evidence = serde_json::to_string(&drawn.evidence).expect("names and numbers");
+        let amount = drawn.amount_minor;
+        let (event, to) =
+            if amount == 0 { (Event::Blank, State::NoPrize) } else { (Event::Draw, State::Drawn) };
+        let next = (amount > 0).then(|| {
+            let money = (task.currency.as_str(), amount);
+            let operation =
+                self.parts.ids.operation(&key(task), StepKind::Allot, &task.beneficiary, money);
+            (StepKind::Allot, operation.0, operation.1)
+        });
+        let drawn = Some((amount, evidence));
+        Outcome::Finished(Box::new(Finished { drawn, next, ..bare(task, event, to) }))
+    }
+
+    /// What an operation that was applied means for the reward.
+    fn applied(&self, task: &Claimed, said: &Campaign, amount_minor: Option<i64>) -> Outcome {
+        match task.step {
+            StepKind::Draw => {
+                let amount_minor = amount_minor.unwrap_or(0);
+                let drawn = Drawn { amount_minor, evidence: Evidence::PaymentService };
+                self.drawn(task, &drawn)
+            }
+            StepKind::Allot => {
+                let card = plan(said, Timestamp::from(self.parts.clock.now()));
+                let bare = bare(task, Event::Allot, State::New);
+                Outcome::Finished(Box::new(Finished { card: Some(card), ..bare }))
+            }
+            StepKind::Pay => finished(task, Event::Pay, State::Paid, None),
+            StepKind::Remind => {
+                self.reminded("sent");
+                finished(task, Event::Remind, State::New, None)
+            }
+        }
+    }
+
+    /// Sends the request, or finds out what became of it.
+    async fn operation(
+        &self,
+        task: &Claimed,
+        leased: &Stopwatch,
+        id: &str,
+        request: &[u8],
+    ) -> Operation {
+        let call = call(task.step);
+        let _turn = self.calls.acquire().await.expect("never closed");
+        let settings = &self.settings;
+        if leased.elapsed() + settings.deadline >= settings.lease {
+            // Somebody else may have it by the time that there is an answer.
+            return Operation::NotBegun;
+        }
+        if task.sent_before {
+            match self.measured(call, "ask", self.parts.payment.ask(call, id, request)).await {
+                Asked::Applied { amount_minor } => return self.heard(task, amount_minor),
+                Asked::Differs { detail } => {
+                    tracing::warn!(reward = task.reward_id, detail, "another operation by this id");
+                    return Operation::Stop(reasons::OPERATION_DIFFERS.to_owned());
+                }
+                Asked::NotKnown => {}
+                Asked::NoAnswer { why } => {
+                    self.breaker(task.step).failed(&why);
+                    return Operation::Again { after: None, surely_not: false };
+                }
+            }
+            let ago = task.known_for + leased.elapsed();
+            let window = self.dedupe_window().unwrap_or_default();
+            if backoff::is_too_old(ago, window) {
+                return Operation::Stop(reasons::WINDOW_PASSED.to_owned());
+            }
+        }
+        let request = Bytes::copy_from_slice(request);
+        match self.measured(call, "send", self.parts.payment.send(call, id, request)).await {
+            Sent::Applied { amount_minor } => self.heard(task, amount_minor),
+            Sent::Refused { problem, detail } if NOT_LET_IN.contains(&&*problem) => {
+                self.breaker(task.step).trip(&detail);
+                Operation::Again { after: None, surely_not: true }
+            }
+            Sent::Refused { problem, detail } => {
+                tracing::warn!(reward = task.reward_id, problem, detail, "refused");
+                self.breaker(task.step).succeeded();
+                Operation::Stop(problem)
+            }
+            Sent::Later { after, why } => {
+                self.breaker(task.step).failed(&why);
+                Operation::Again { after, surely_not: true }
+            }
+            Sent::Unknown { why } => {
+                self.breaker(task.step).failed(&why);
+                Operation::Again { after: None, surely_not: false }
+            }
+        }
+    }
+
+    fn heard(&self, task: &Claimed, amount_minor: Option<i64>) -> Operation {
+        self.breaker(task.step).succeeded();
+        Operation::Applied(amount_minor)
+    }
+
+    fn breaker(&self, step: StepKind) -> &crate::breaker::Breaker {
+        match step {
+            StepKind::Draw | StepKind::Allot | StepKind::Pay => &self.money,
+            StepKind::Remind => &self.messages,
+        }
+    }
+
+    async fn measured<A: Answered>(
+        &self,
+        call: Call,
+        how: &'static str,
+        answer: impl Future<Output = A>,
+    ) -> A {
+        let clock = Stopwatch::start();
+        let answer = answer.await;
+        let figures = &self.parts.metrics.rewards;
+        let name = match how {
+            "ask" => "ask",
+            _ => call.name(),
+        };
+        figures.call_seconds.with_label_values(&[name]).observe(clock.elapsed().as_secs_f64());
+        figures.calls.with_label_values(&[name, answer.outcome()]).inc();
+        answer
+    }
+
+    fn reminded(&self, outcome: &str) {
+        self.parts.metrics.rewards.reminders.with_label_values(&[outcome]).inc();
+    }
+}
+
+/// What figures call an answer.
+trait Answered {
+    fn outcome(&self) -> &'static str;
+}
+
+impl Answered for Sent {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Applied { .. } => "applied",
+            Self::Refused { .. } => "refused",
+            Self::Later { .. } => "later",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+}
+
+impl Answered for Asked {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Applied { .. } => "applied",
+            Self::Differs { .. } => "differs",
+            Self::NotKnown => "not_known",
+            Self::NoAnswer { .. } => "unknown",
+        }
+    }
+}
+
+fn call(step: StepKind) -> Call {
+    match step {
+        StepKind::Draw => Call::Draw,
+        StepKind::Allot => Call::Allot,
+        StepKind::Pay => Call::Pay,
+        StepKind::Remind => Call::Message,
+    }
+}
+
+fn key(task: &Claimed) -> RewardKey<'_> {
+    RewardKey {
+        campaign: &task.campaign,
+        invitee: &task.invitee,
+        kind: &task.kind,
+        side: task.side,
+    }
+}
+
+/// A move with nothing to it.
+fn bare(task: &Claimed, event: Event, to: State) -> Finished {
+    Finished {
+        reward_id: task.reward_id,
+        step: task.step,
+        epoch: task.epoch,
+        from: task.state,
+        log_version: task.log_version,
+        event,
+        to,
+        reason: None,
+        drawn: None,
+        card: None,
+        next: None,
+    }
+}
+
+fn finished(task: &Claimed, event: Event, to: State, reason: Option<String>) -> Outcome {
+    Outcome::Finished(Box::new(Finished { reason, ..bare(task, event, to) }))
+}
+
+fn again(task: &Claimed, wait: Duration, counts: bool, unknown: bool) -> Outcome {
+    let (reward_id, step, epoch) = (task.reward_id, task.step, task.epoch);
+    Outcome::GivenBack(GivenBack { reward_id, step, epoch, wait, counts, unknown })
+}
+
+/// The task that follows at once on one that is recorded, under the same lease begun anew.
+pub(super) fn next(before: Claimed, finished: Finished) -> Option<Claimed> {
+    let (step, id, request) = finished.next?;
+    Some(Claimed {
+        step,
+        attempts: 1,
+        sent_before: false,
+        known_for: Duration::ZERO,
+        operation: Some((id, request)),
+        amount_minor: finished.drawn.map(|(amount, _)| amount).or(before.amount_minor),
+        state: finished.to,
+        log_version: before.log_version + 1,
+        ..before
+    })
+}
+
+/// When a card that is shown from now on is next to be looked at, and when it expires.
+fn plan(said: &Campaign, now: Timestamp) -> (Timestamp, Timestamp) {
+    let life = jiff::SignedDuration::from_hours(i64::from(said.scratch_card.life_days) * 24);
+    let expires = now.checked_add(life).unwrap_or(Timestamp::MAX);
+    (expires, expires)
+}
