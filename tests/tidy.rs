@@ -56,7 +56,6 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "referral/codes",
         &["campaign", "clock", "code", "config", "fault", "link", "metrics", "resolve", "store"],
     ),
-    ("reward", &[]),
     ("reward/payment", &["config", "outbound"]),
     (
         "api",
@@ -76,7 +75,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "app",
         &[
             "api", "campaign", "clicks", "clock", "config", "edge", "http", "link", "metrics",
-            "outbound", "referral", "resolve", "store", "visitor",
+            "outbound", "referral", "resolve", "reward", "store", "visitor",
         ],
     ),
     ("sandbox", &["clock", "http"]),
