@@ -4,6 +4,7 @@
 //!
 //! - [`address`], [`clock`], [`fault`], [`code`], [`visitor`], [`qr`], [`link`], [`campaign`],
 //!   [`referral`]: pure words and rules. They know no I/O.
+//! - [`planted`]: bugs for `tests/faults` to find; constants in a build for use.
 //! - [`config`], [`metrics`], [`store`], [`http`], [`outbound`], [`breaker`]: settings, figures,
 //!   PostgreSQL, HTTP/1.1 under limits, asking other services, and not asking those that are away.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
@@ -21,6 +22,7 @@ pub mod clock;
 pub mod code;
 pub mod fault;
 pub mod link;
+pub mod planted;
 pub mod qr;
 pub mod referral;
 pub mod reward;
