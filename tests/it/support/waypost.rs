@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use waypost::local::{Signal, Tied};
 
-use super::eventually;
+use super::{eventually, wait};
 
 /// How long a start may take; the debug build on a busy machine is slow.
 pub(super) const START: Duration = Duration::from_mins(1);
@@ -153,6 +153,18 @@ impl Waypost {
     pub async fn kill(&self) {
         self.signal(Signal::KILL);
         self.ended().await;
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> i32 {
+        self.process.id().as_raw_pid()
+    }
+
+    /// Waits for as long as it takes until it ends, by a signal or by itself.
+    pub async fn died(&self) {
+        while self.process.is_running() {
+            wait::hold(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until it has ended; its exit code, or `None` when a signal ended it.
