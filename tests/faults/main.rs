@@ -10,8 +10,10 @@
 //! cargo test --test faults                             what every change must pass
 //! cargo test --test faults -- torture --seeds 20       as many seeds as wanted: make torture SEEDS=20
 //! cargo test --test faults -- crash-sweep              kills at each system call: make crash-sweep
-//! cargo test --test faults -- planted                  must find each bug that is put in: make planted
 //! ```
+//!
+//! With `--features planted-bugs` there are two more: `planted` must find each bug that is put in (`make planted`), and
+//! `boundaries` strikes at each step of a worker's way (the other half of `make crash-sweep`).
 
 /// The harness of the integration tests: servers, and Waypost as a process.
 #[path = "../it"]
@@ -45,6 +47,7 @@ async fn main() -> ExitCode {
         Some("nemesis") => nemesis::process(&words).await,
         Some("torture") => run::torture(&words).await,
         Some("crash-sweep") => crash_sweep::all(&words).await,
+        Some("boundaries") => crash_sweep::boundaries().await,
         Some("planted") => planted::all(&words).await,
         Some(_) | None => tests::run(&words).await,
     };
