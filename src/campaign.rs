@@ -24,7 +24,7 @@ pub mod service;
 pub mod values;
 pub mod words;
 
-pub use values::{Color, Currency, Moment};
+pub use values::{Color, Currency, Moment, TimeOfDay, Zone};
 use words::Words;
 
 /// Names a campaign in the API, on the command line and in the database.
@@ -269,13 +269,29 @@ pub struct Prize {
 }
 
 /// How rewards are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScratchCard {
     /// After how many days an unopened card expires.
     pub life_days: u32,
     /// How often its owner is reminded.
     pub reminders: u32,
+    /// Whether those are reminded who never said whether they want to be.
+    pub reminders_by_default: bool,
+    /// When nobody is reminded.
+    pub quiet_hours: Option<QuietHours>,
+}
+
+/// Hours of each day in which nobody is written to.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuietHours {
+    /// From when on.
+    pub from: TimeOfDay,
+    /// Until when, this minute not included. Earlier than `from`: on the next day.
+    pub to: TimeOfDay,
+    /// Whose hours they are.
+    pub time_zone: Zone,
 }
 
 /// One check of the chain, and what follows when it finds something.
@@ -431,7 +447,7 @@ impl Default for Caps {
 
 impl Default for ScratchCard {
     fn default() -> Self {
-        Self { life_days: 9, reminders: 3 }
+        Self { life_days: 9, reminders: 3, reminders_by_default: true, quiet_hours: None }
     }
 }
 

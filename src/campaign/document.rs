@@ -213,6 +213,7 @@ mod tests {
             "rewards = { a = { inviter = { x = 1 } } }",
             "rewards = { a = { inviter = { prizes = [{ x = 1 }] } } }",
             "scratch_card = { x = 1 }",
+            "scratch_card = { quiet_hours = { x = 1 } }",
             "screening = [{ x = 1 }]",
             "apps = { x = 1 }",
             "apps = { stores = [{ x = 1 }] }",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::words::{self, Words};
-use super::{Apps, Campaign, CheckKind, Reward, Screen, Sides, StoreKind, Texts};
+use super::{Apps, Campaign, CheckKind, Reward, ScratchCard, Screen, Sides, StoreKind, Texts};
 use crate::fault::{Fault, Reason};
 
 /// What the chances of a prize table add up to.
@@ -23,6 +23,7 @@ pub fn judge(campaign: &Campaign) -> Vec<Fault> {
     let mut judge = Judge(Vec::new());
     judge.frame(campaign);
     judge.rewards(campaign);
+    judge.scratch_card(&campaign.scratch_card);
     judge.screening(&campaign.screening);
     judge.apps(&campaign.apps);
     judge.texts(campaign);
@@ -120,12 +121,6 @@ impl Judge {
         if !(1..=10_000).contains(&campaign.caps.rewards_per_inviter) {
             let detail = "must be from 1 to 10,000";
             self.fault("/caps/rewards_per_inviter", Reason::OutOfRange, detail);
-        }
-        if !(1..=365).contains(&campaign.scratch_card.life_days) {
-            self.fault("/scratch_card/life_days", Reason::OutOfRange, "must be from 1 to 365 days");
-        }
-        if campaign.scratch_card.reminders > 10 {
-            self.fault("/scratch_card/reminders", Reason::OutOfRange, "must be from 0 to 10");
         }
         self.text("/deep_link_path", &campaign.deep_link_path, 200);
         if !campaign.deep_link_path.starts_with('/') {
@@ -227,6 +222,20 @@ impl Judge {
                 reward.most_minor()
             );
             self.fault(pointer, Reason::OutOfRange, detail);
+        }
+    }
+
+    fn scratch_card(&mut self, card: &ScratchCard) {
+        if !(1..=365).contains(&card.life_days) {
+            self.fault("/scratch_card/life_days", Reason::OutOfRange, "must be from 1 to 365 days");
+        }
+        if card.reminders > 10 {
+            self.fault("/scratch_card/reminders", Reason::OutOfRange, "must be from 0 to 10");
+        }
+        if card.quiet_hours.as_ref().is_some_and(|quiet| quiet.from == quiet.to) {
+            let detail = "must be another time than 'from'; who wants no reminders at all, sets \
+                          reminders = 0";
+            self.fault("/scratch_card/quiet_hours/to", Reason::Conflict, detail);
         }
     }
 

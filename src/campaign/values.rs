@@ -2,11 +2,12 @@
 //! place.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::fmt::temporal::Pieces;
-use jiff::tz::Offset;
+use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 
 /// A moment, with the offset in which it was written: people think of its date there.
@@ -144,6 +145,69 @@ impl<'de> Deserialize<'de> for Color {
     }
 }
 
+/// A time of day, to the minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeOfDay(Time);
+
+impl TimeOfDay {
+    /// The time.
+    pub fn time(self) -> Time {
+        self.0
+    }
+
+    /// Reads `21:00`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (hour, minute) = text.split_once(':')?;
+        let number = |digits: &str| {
+            let is_plain = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            if is_plain { digits.parse::<i8>().ok() } else { None }
+        };
+        Time::new(number(hour)?, number(minute)?, 0, 0).ok().map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeOfDay {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = text(from, "a time of day in quotes, like \"21:00\"")?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "'{}' is no time of day; write hours and minutes, from 00:00 to 23:59",
+                shortened(&text)
+            ))
+        })
+    }
+}
+
+/// A time zone by its name in the database of the IANA, such as `Asia/Jakarta`. The database is a part of
+/// the program: every process judges by the same one, also on a machine that has none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// The zone.
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.0
+    }
+
+    /// The zone of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+        BUNDLED.get(name).ok().map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = text(from, "the name of a time zone, like \"Asia/Jakarta\"")?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "'{}' is no time zone; write its name in the IANA's database, like Asia/Jakarta",
+                shortened(&text)
+            ))
+        })
+    }
+}
+
 /// A text that is to be read as something; what it should be is told where there is none.
 fn text<'de, D: Deserializer<'de>>(from: D, wanted: &'static str) -> Result<String, D::Error> {
     struct Text(&'static str);
@@ -199,6 +263,23 @@ mod tests {
         assert!((Color::parse("#ffffff").expect("white").contrast_with_white() - 1.0).abs() < 0.01);
         for text in ["0a7d5a", "#0a7d5", "#0a7d5aa", "#gggggg", "#0a7d5ä", "red"] {
             assert_eq!(Color::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_day_and_zones_are_read_strictly() {
+        for (text, hour, minute) in [("00:00", 0, 0), ("21:30", 21, 30), ("23:59", 23, 59)] {
+            let time = TimeOfDay::parse(text).expect("a time").time();
+            assert_eq!((time.hour(), time.minute()), (hour, minute), "{text}");
+        }
+        for text in ["24:00", "9:00", "09:60", "09:00:00", "0900", "+9:00", "", "٠٩:٠٠"] {
+            assert_eq!(TimeOfDay::parse(text), None, "{text}");
+        }
+        let at: Timestamp = "2027-01-01T00:00:00Z".parse().expect("a moment");
+        let zone = Zone::parse("Asia/Jakarta").expect("a zone");
+        assert_eq!(at.to_zoned(zone.time_zone().clone()).offset().to_string(), "+07");
+        for text in ["Asia/Atlantis", "+07:00", "", "/etc/localtime"] {
+            assert_eq!(Zone::parse(text), None, "{text}");
         }
     }
 }

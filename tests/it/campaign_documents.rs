@@ -28,7 +28,7 @@ const fn case(
     Case { from, to, pointer, reason, line }
 }
 
-const CASES: [Case; 24] = [
+const CASES: [Case; 28] = [
     case(("ends_at = 2031", "ends_at = 2025"), "/ends_at", "wrong-order", "ends_at"),
     case(
         ("ends_at = 2031-01-01T00:00:00+07:00", "ends_at = 2031-01-01"),
@@ -89,6 +89,30 @@ const CASES: [Case; 24] = [
         "/screening/1/hours",
         "conflict",
         "hours",
+    ),
+    case(
+        ("to = \"09:00\"", "to = \"21:00\""),
+        "/scratch_card/quiet_hours/to",
+        "conflict",
+        "quiet_hours",
+    ),
+    case(
+        ("to = \"09:00\"", "to = \"9 am\""),
+        "/scratch_card/quiet_hours/to",
+        "wrong-type",
+        "quiet_hours",
+    ),
+    case(
+        ("to = \"09:00\"", "until = \"09:00\""),
+        "/scratch_card/quiet_hours/until",
+        "unknown-field",
+        "quiet_hours",
+    ),
+    case(
+        ("Asia/Jakarta", "Asia/Djakarta "),
+        "/scratch_card/quiet_hours/time_zone",
+        "wrong-type",
+        "quiet_hours",
     ),
     case(("\"C1234567\"", "\"1234567\""), "/apps/stores/0/app_id", "bad-character", "app_id"),
 ];
