@@ -27,11 +27,13 @@ use crate::link::domains::service::DomainService;
 use crate::link::service::LinkService;
 use crate::referral;
 use crate::referral::codes::CodeService;
+use crate::reward::cards::service::CardService;
 use crate::store::{self, Store, keys};
 
 pub mod bindings;
 pub mod body;
 pub mod campaigns;
+pub mod cards;
 pub mod claims;
 pub mod clicks;
 pub mod codes;
@@ -42,6 +44,7 @@ pub mod openapi;
 pub mod operations;
 pub mod qr;
 pub mod query;
+pub mod reconciliation;
 pub mod routes;
 pub mod triggers;
 pub mod users;
@@ -61,6 +64,8 @@ pub struct Services {
     pub codes: Arc<CodeService>,
     /// Claims, bindings, triggers and users.
     pub referrals: Arc<referral::services::Services>,
+    /// Scratching cards.
+    pub cards: CardService,
     /// What the process knows of itself.
     pub operations: Arc<dyn Operations>,
 }
@@ -82,6 +87,7 @@ pub struct Api {
     live_campaigns: watch::Receiver<Arc<Campaigns>>,
     codes: Arc<CodeService>,
     referrals: Arc<referral::services::Services>,
+    cards: CardService,
     operations: Arc<dyn Operations>,
     routes: Routes,
     limits: BodyLimits,
@@ -130,7 +136,8 @@ pub(crate) struct Call {
 impl Api {
     /// Puts the API together.
     pub fn new(services: Services, config: &Config) -> Self {
-        let Services { store, links, live_campaigns, codes, referrals, operations } = services;
+        let Services { store, links, live_campaigns, codes, referrals, cards, operations } =
+            services;
         let retention = config.clicks.retention;
         Self {
             reports: Reports::new(store.clone(), links.clock().clone(), retention),
@@ -139,6 +146,7 @@ impl Api {
             live_campaigns,
             codes,
             referrals,
+            cards,
             store,
             links,
             operations,
@@ -239,7 +247,9 @@ impl Api {
             | Handler::Bind
             | Handler::TakeTrigger
             | Handler::IssueCode
-            | Handler::ChooseCode => Takes::Json(self.limits.one),
+            | Handler::ChooseCode
+            | Handler::AllowMessages
+            | Handler::RevealCard => Takes::Json(self.limits.one),
             Handler::CreateLinks | Handler::IssueCodes => Takes::Json(self.limits.batch),
             Handler::PutCampaignVersion => Takes::Document,
             Handler::ListLinks
@@ -263,6 +273,7 @@ impl Api {
             | Handler::DisableCode
             | Handler::EnableCode
             | Handler::GetUser
+            | Handler::GetReconciliation
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
@@ -305,6 +316,9 @@ impl Api {
             Handler::Bind => self.bind(&call).await,
             Handler::TakeTrigger => self.take_trigger(&call).await,
             Handler::GetUser => self.get_user(&call).await,
+            Handler::AllowMessages => self.allow_messages(&call).await,
+            Handler::RevealCard => self.reveal_card(&call).await,
+            Handler::GetReconciliation => self.get_reconciliation(&call).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }

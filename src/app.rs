@@ -286,6 +286,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let control = start_control(&parts)?;
     let (stop_writer, stopped) = watch::channel(false);
     let writer = tokio::spawn(writer::write(Arc::clone(&parts.clicks), stopped));
+    rewards::start_loops(&parts, &mut background)?;
     let engine = rewards::start_engine(&parts)?;
     Ok(Running {
         engine,
@@ -337,6 +338,7 @@ async fn assemble(config: Config) -> Result<(Arc<Parts>, watch::Sender<Arc<Campa
     let referral_parts = services::Parts {
         store: store.clone(),
         granting: Arc::clone(&rewards.granting),
+        sweeper: Arc::clone(&rewards.sweeper),
         keys: token_keys.subscribe(),
         campaigns: campaigns.clone(),
         outbound,
@@ -437,7 +439,8 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
     let operations: Arc<dyn Operations> = Arc::<Parts>::clone(parts);
     let (live_campaigns, codes) = (parts.campaigns.clone(), Arc::clone(&parts.codes));
     let referrals = Arc::clone(&parts.referrals);
-    let services = Services { store, links, live_campaigns, codes, referrals, operations };
+    let cards = parts.rewards.cards(&parts.store, &parts.clock, &parts.metrics);
+    let services = Services { store, links, live_campaigns, codes, referrals, cards, operations };
     let api = Arc::new(Api::new(services, config));
     let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
     let most_headers = config.limits.headers;

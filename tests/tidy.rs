@@ -25,6 +25,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("campaign/pinned", &["store"]),
     ("referral", &["campaign", "clock", "code", "fault", "link"]),
     ("reward", &["campaign"]),
+    ("reward/cards/due", &["campaign", "metrics", "store"]),
+    ("reward/cards/service", &["campaign", "clock", "metrics", "store"]),
+    ("reward/sweeper", &["campaign", "metrics", "store"]),
+    ("reward/reconciliation", &["store"]),
     ("reward/engine", &["breaker", "campaign", "clock", "config", "metrics", "store"]),
     ("reward/granting", &["campaign", "metrics", "store"]),
     ("campaign/service", &["config", "fault", "link", "store"]),
@@ -41,7 +45,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "referral/bindings",
         &[
             "campaign", "clicks", "clock", "code", "config", "fault", "link", "metrics",
-            "outbound", "referral", "store",
+            "outbound", "referral", "reward", "store",
         ],
     ),
     (
@@ -52,7 +56,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("referral/eligibility", &["campaign", "clock", "metrics", "outbound"]),
     ("referral/keys", &["clock", "store"]),
     ("referral/triggers", &["campaign", "clock", "fault", "metrics", "reward", "store"]),
-    ("referral/users", &["campaign", "fault", "store"]),
+    ("referral/users", &["campaign", "clock", "fault", "reward", "store"]),
     (
         "referral/codes",
         &["campaign", "clock", "code", "config", "fault", "link", "metrics", "resolve", "store"],
@@ -62,7 +66,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "api",
         &[
             "campaign", "clicks", "clock", "code", "config", "fault", "http", "link", "metrics",
-            "outbound", "qr", "referral", "resolve", "store", "visitor",
+            "outbound", "qr", "referral", "resolve", "reward", "store", "visitor",
         ],
     ),
     (

@@ -8,7 +8,8 @@ use self::campaigns::{
     ACTIVATE_CAMPAIGN, COMPARE_CAMPAIGN_VERSIONS, GET_CAMPAIGN, GET_CAMPAIGN_VERSION,
     LIST_CAMPAIGN_VERSIONS, LIST_CAMPAIGNS, PUT_CAMPAIGN_VERSION, RETIRE_CAMPAIGN,
 };
-use self::codes::{CHOOSE_CODE, ISSUE_CODE, ISSUE_CODES, one_code};
+use self::cards::{ALLOW_MESSAGES, GET_RECONCILIATION, REVEAL_CARD};
+use self::codes::{CHOOSE_CODE, DISABLE_CODE, ENABLE_CODE, GET_CODE, ISSUE_CODE, ISSUE_CODES};
 use self::domains::{CREATE_DOMAIN, DELETE_DOMAIN, EDIT_DOMAIN, LIST_DOMAINS, one_domain};
 use self::links::{
     CREATE_LINK, CREATE_LINKS, EDIT_LINK, GET_CLICKS, LIST_LINKS, LIST_VISITS, drawing,
@@ -17,15 +18,17 @@ use self::parameters::parameter;
 use self::referrals::{BIND, CLAIM, GET_USER, TAKE_TRIGGER};
 use super::bindings::BindingView;
 use super::campaigns::{CampaignList, CheckedView, DiffView, VersionPage, VersionView};
+use super::cards::{RevealRequest, RevealedView};
 use super::claims::ClaimView;
 use super::clicks::{ClickReport, VisitPageView};
 use super::codes::{CodeBatch, CodeBatchResults, CodeView};
 use super::domains::{DomainList, DomainView};
 use super::links::{BatchResults, LinkBatch, LinkPage, LinkView};
 use super::operations::Readiness;
+use super::reconciliation::ReconciliationView;
 use super::routes::{Handler, ROUTES, Route};
 use super::triggers::TriggerView;
-use super::users::UserView;
+use super::users::{MessagesView, UserView};
 use crate::http::problem::{Kind, ProblemBody};
 use crate::link::domains::{DomainEdit, NewDomain};
 use crate::link::request::{LinkEdit, NewLink};
@@ -33,6 +36,7 @@ use crate::referral::codes::request::{ChosenCode, NewCode};
 use crate::referral::requests::{BindingRequest, ClaimRequest, TriggerRequest};
 
 mod campaigns;
+mod cards;
 mod codes;
 mod domains;
 mod links;
@@ -226,23 +230,17 @@ fn describe(handler: Handler) -> Description {
         Handler::CompareCampaignVersions => COMPARE_CAMPAIGN_VERSIONS,
         Handler::IssueCode => ISSUE_CODE,
         Handler::IssueCodes => ISSUE_CODES,
-        Handler::GetCode => one_code(
-            "Says who has a code, and in which campaign, however the code is typed",
-            &[(200, "The code", Content::Schema("ReferralCode"))],
-        ),
+        Handler::GetCode => GET_CODE,
         Handler::ChooseCode => CHOOSE_CODE,
-        Handler::DisableCode => one_code(
-            "Switches a code off: nobody is invited by it any more",
-            &[(200, "The code as it now is", Content::Schema("ReferralCode"))],
-        ),
-        Handler::EnableCode => one_code(
-            "Switches a code on again",
-            &[(200, "The code as it now is", Content::Schema("ReferralCode"))],
-        ),
+        Handler::DisableCode => DISABLE_CODE,
+        Handler::EnableCode => ENABLE_CODE,
         Handler::Claim => CLAIM,
         Handler::Bind => BIND,
         Handler::TakeTrigger => TAKE_TRIGGER,
         Handler::GetUser => GET_USER,
+        Handler::AllowMessages => ALLOW_MESSAGES,
+        Handler::RevealCard => REVEAL_CARD,
+        Handler::GetReconciliation => GET_RECONCILIATION,
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -324,6 +322,10 @@ fn schemas() -> Map<String, Value> {
     add::<TriggerRequest>(&mut schemas);
     add::<TriggerView>(&mut schemas);
     add::<UserView>(&mut schemas);
+    add::<MessagesView>(&mut schemas);
+    add::<RevealRequest>(&mut schemas);
+    add::<RevealedView>(&mut schemas);
+    add::<ReconciliationView>(&mut schemas);
     add::<ProblemBody>(&mut schemas);
     add::<Readiness>(&mut schemas);
     schemas

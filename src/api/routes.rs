@@ -89,6 +89,12 @@ pub enum Handler {
     TakeTrigger,
     /// Shows what is known of a user.
     GetUser,
+    /// Says whether a user wants messages.
+    AllowMessages,
+    /// Scratches a card.
+    RevealCard,
+    /// Shows what came of comparing the books.
+    GetReconciliation,
     /// Describes the API.
     OpenApi,
     /// Shows the figures.
@@ -104,13 +110,14 @@ const ADMIN: Option<Scope> = Some(Scope::Admin);
 const CAMPAIGNS: Option<Scope> = Some(Scope::Campaigns);
 const TRIGGERS: Option<Scope> = Some(Scope::Triggers);
 const REFERRALS: Option<Scope> = Some(Scope::Referrals);
+const REWARDS: Option<Scope> = Some(Scope::Rewards);
 
 /// The parts of paths that differ from one request to the next.
-pub(super) const PATH_PARTS: [&str; 7] =
-    ["slug", "host", "campaign", "version", "user", "code", "key"];
+pub(super) const PATH_PARTS: [&str; 8] =
+    ["slug", "host", "campaign", "version", "user", "code", "key", "id"];
 
 /// The table.
-pub static ROUTES: [Route; 37] = [
+pub static ROUTES: [Route; 40] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -174,6 +181,14 @@ pub static ROUTES: [Route; 37] = [
     route(Method::POST, "/v1/campaigns/{campaign}/bindings", REFERRALS, Handler::Bind),
     route(Method::POST, "/v1/campaigns/{campaign}/triggers", TRIGGERS, Handler::TakeTrigger),
     route(Method::GET, "/v1/campaigns/{campaign}/users/{user}", REFERRALS, Handler::GetUser),
+    route(
+        Method::PUT,
+        "/v1/campaigns/{campaign}/users/{user}/messages",
+        REFERRALS,
+        Handler::AllowMessages,
+    ),
+    route(Method::POST, "/v1/rewards/{id}/reveal", REFERRALS, Handler::RevealCard),
+    route(Method::GET, "/v1/reconciliation", REWARDS, Handler::GetReconciliation),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),
     route(Method::GET, "/metrics", None, Handler::Metrics),
     route(Method::GET, "/healthz", None, Handler::Health),

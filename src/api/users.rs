@@ -1,16 +1,17 @@
-//! What an app's campaign page shows of a user: `GET /v1/campaigns/{campaign}/users/{user}`.
+//! What an app's campaign page shows of a user: `GET /v1/campaigns/{campaign}/users/{user}`, and whether
+//! they want messages: `PUT /v1/campaigns/{campaign}/users/{user}/messages`.
 
 use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::query::Query;
-use super::{Api, Call, Reply};
+use super::{Api, Call, Reply, body};
 use crate::http::problem::{Kind, Problem};
-use crate::referral::users::Error;
+use crate::referral::users::{Error, UserCard};
 use crate::store::bindings::page::UserCode;
 
 /// All that an app's campaign page shows of a user.
@@ -36,6 +37,45 @@ pub struct UserView {
     pub bound: Option<InvitedByView>,
     /// Whom the user invited.
     pub invited: InvitedView,
+    /// The user's scratch cards, the latest first; at most 100.
+    pub cards: Vec<UserCardView>,
+    /// Whether the user is reminded of cards that wait.
+    pub messages: MessagesView,
+}
+
+/// A scratch card of a user.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = UserCard)]
+pub struct UserCardView {
+    /// Its number, to scratch it by.
+    pub id: i64,
+    /// For which kind of trigger it is.
+    #[schema(example = "loan_disbursed")]
+    pub kind: String,
+    /// `inviter` or `invitee`: as which of the two the user gets it.
+    pub side: &'static str,
+    /// `preparing`, `hidden` (there to be scratched), `revealed`, `paid`, `no_prize`, `expired` or `withdrawn`.
+    pub state: &'static str,
+    /// When it expires; absent before it is there to be scratched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What it has come to, in minor units; only when it is `revealed` or `paid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount_minor: Option<i64>,
+    /// What that is in.
+    #[schema(example = "IDR")]
+    pub currency: String,
+    /// When the reward was granted.
+    pub created_at: Timestamp,
+}
+
+/// Whether a user wants messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Messages)]
+pub struct MessagesView {
+    /// Whether they may be sent.
+    pub allowed: bool,
 }
 
 /// A code that leads to a user.
@@ -89,6 +129,8 @@ impl Api {
         Query::parse(call.raw_query(), &[])?;
         let (campaign, user) = (call.path.get("campaign"), call.path.get("user"));
         let page = self.referrals.users.page(campaign, user).await?;
+        let (cards, allowed) = (page.cards, page.messages_allowed);
+        let page = page.stored;
         let current = page.codes.iter().find(|it| it.code.current);
         let view = UserView {
             campaign: campaign.to_owned(),
@@ -108,8 +150,32 @@ impl Api {
                 reached: page.invited.reached.into_iter().collect(),
             },
             codes: page.codes.into_iter().map(view_code).collect(),
+            cards: cards.into_iter().map(view_card).collect(),
+            messages: MessagesView { allowed },
         };
         Ok(Reply::json(StatusCode::OK, &view))
+    }
+
+    pub(super) async fn allow_messages(&self, call: &Call) -> Result<Reply, Problem> {
+        Query::parse(call.raw_query(), &[])?;
+        let wanted: MessagesView = body::decode(body::text(&call.body)?)?;
+        let who = (call.path.get("campaign"), call.path.get("user"));
+        let actor = &call.caller()?.actor;
+        self.referrals.users.allow_messages(who, wanted.allowed, actor).await?;
+        Ok(Reply::json(StatusCode::OK, &wanted))
+    }
+}
+
+fn view_card(card: UserCard) -> UserCardView {
+    UserCardView {
+        id: card.id,
+        kind: card.kind,
+        side: card.side.name(),
+        state: card.shown.name(),
+        expires_at: card.expires_at,
+        amount_minor: card.amount_minor,
+        currency: card.currency,
+        created_at: card.created_at,
     }
 }
 

@@ -1,18 +1,27 @@
 //! Rewards: what grants them, and the loops that see to them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 use super::{Error, Parts};
 use crate::campaign::live::Campaigns;
 use crate::campaign::pinned::Pinned;
+use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::reward::cards::due::{self, DueCards};
+use crate::reward::cards::service::CardService;
 use crate::reward::engine::{self, Engine};
 use crate::reward::granting::{self, Granting};
 use crate::reward::operation::OperationIds;
 use crate::reward::payment::Payment;
+use crate::reward::reconciliation::Reconciliation;
+use crate::reward::sweeper::Sweeper;
 use crate::store::{self, Store, secrets};
 
 /// What the parts of the service share of them.
@@ -24,6 +33,8 @@ pub struct Rewards {
     pub ids: OperationIds,
     /// What was promised.
     pub pinned: Arc<Pinned>,
+    /// Finds what was forgotten.
+    pub sweeper: Arc<Sweeper>,
     /// Tells the engine of work that this process made.
     pub wake: Arc<Notify>,
 }
@@ -44,7 +55,107 @@ pub async fn assemble(
         (ids.clone(), Arc::clone(&pinned)),
         (Arc::clone(&wake), Arc::clone(metrics)),
     );
-    Ok(Rewards { granting: Arc::new(granting), ids, pinned, wake })
+    let granting = Arc::new(granting);
+    let sweeper = Sweeper::new(
+        store.clone(),
+        (ids.clone(), Arc::clone(&pinned)),
+        Arc::clone(&granting),
+        Arc::clone(metrics),
+    );
+    Ok(Rewards { granting, ids, pinned, sweeper: Arc::new(sweeper), wake })
+}
+
+impl Rewards {
+    /// What scratches cards.
+    pub fn cards(&self, store: &Store, clock: &Clock, metrics: &Arc<Metrics>) -> CardService {
+        let works_with = (self.ids.clone(), Arc::clone(&self.wake));
+        CardService::new(store.clone(), works_with, (clock.clone(), Arc::clone(metrics)))
+    }
+
+    /// What reminds of cards, and has them expire.
+    pub fn due_cards(&self, store: &Store, metrics: &Arc<Metrics>) -> DueCards {
+        let works_with = (self.ids.clone(), Arc::clone(&self.pinned));
+        DueCards::new(store.clone(), works_with, Arc::clone(&self.wake), Arc::clone(metrics))
+    }
+}
+
+/// How often cards are looked at, in milliseconds. As elsewhere, processes that were started together do not
+/// stay in step.
+const CARDS: std::ops::RangeInclusive<u64> = 8_000..=12_000;
+/// How often the sweeper comes, in milliseconds.
+const SWEEP: std::ops::RangeInclusive<u64> = 50_000..=70_000;
+/// How often figures are counted, in milliseconds; cards that wait only every so many times.
+const FIGURES: std::ops::RangeInclusive<u64> = 4_500..=5_500;
+const FIGURES_OF_CARDS: u32 = 12;
+/// How often it is looked whether it is time to compare the books, in milliseconds.
+const BOOKS: std::ops::RangeInclusive<u64> = 120_000..=240_000;
+
+/// Starts the loops beside the engine.
+pub(super) fn start_loops(parts: &Arc<Parts>, loops: &mut JoinSet<()>) -> Result<(), Error> {
+    loops.spawn(see_to_cards(Arc::clone(parts)));
+    loops.spawn(sweep(Arc::clone(parts)));
+    loops.spawn(show_figures(Arc::clone(parts)));
+    if let Some(payment) = Payment::new(&parts.config)? {
+        let reconciliation = Reconciliation::new(parts.store.clone(), payment);
+        loops.spawn(compare_books(Arc::clone(parts), reconciliation));
+    }
+    Ok(())
+}
+
+/// Waits for the next turn, and then for a database that answers.
+async fn next_turn(parts: &Parts, every: std::ops::RangeInclusive<u64>) -> Timestamp {
+    loop {
+        sleep(Duration::from_millis(rand::random_range(every.clone()))).await;
+        if parts.postgres_up.load(Ordering::Acquire) {
+            return parts.clock.now().into();
+        }
+    }
+}
+
+async fn see_to_cards(parts: Arc<Parts>) {
+    let cards = parts.rewards.due_cards(&parts.store, &parts.metrics);
+    loop {
+        let now = next_turn(&parts, CARDS).await;
+        loop {
+            match cards.act(now).await {
+                Ok(due::SET) => {}
+                Ok(_fewer) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "cards are seen to a little later");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn sweep(parts: Arc<Parts>) {
+    loop {
+        let now = next_turn(&parts, SWEEP).await;
+        if let Err(error) = parts.rewards.sweeper.sweep(now).await {
+            tracing::warn!(%error, "what was forgotten is looked for a minute later");
+        }
+    }
+}
+
+async fn show_figures(parts: Arc<Parts>) {
+    let mut turn = 0;
+    loop {
+        if let Err(error) = parts.rewards.sweeper.show_figures(turn == 0).await {
+            tracing::debug!(%error, "the figures of rewards stay as they were");
+        }
+        turn = (turn + 1) % FIGURES_OF_CARDS;
+        next_turn(&parts, FIGURES).await;
+    }
+}
+
+async fn compare_books(parts: Arc<Parts>, reconciliation: Reconciliation) {
+    loop {
+        let now = next_turn(&parts, BOOKS).await;
+        if let Err(error) = reconciliation.reconcile_due(now).await {
+            tracing::warn!(%error, "the books are compared a little later");
+        }
+    }
 }
 
 /// A loop that ends in order when it is told to.

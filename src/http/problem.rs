@@ -74,6 +74,10 @@ pub enum Kind {
     EventDiffers,
     /// The campaign was retired, and takes no more triggers.
     CampaignRetired,
+    /// The scratch card was not scratched in time.
+    CardExpired,
+    /// The scratch card is not there to be scratched: not yet, or not any more.
+    CardNotReady,
     /// The same request is being carried out right now.
     RequestInFlight,
     /// The idempotency key was used for another request.
@@ -86,7 +90,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::MalformedBody,
         Self::InvalidBody,
         Self::InvalidQuery,
@@ -115,6 +119,8 @@ impl Kind {
         Self::TooManyAttempts,
         Self::EventDiffers,
         Self::CampaignRetired,
+        Self::CardExpired,
+        Self::CardNotReady,
         Self::RequestInFlight,
         Self::IdempotencyKeyReused,
         Self::Unavailable,
@@ -212,6 +218,10 @@ impl Kind {
             }
             Self::CampaignRetired => {
                 ("campaign-retired", StatusCode::CONFLICT, "The campaign was retired")
+            }
+            Self::CardExpired => ("card-expired", StatusCode::CONFLICT, "The card has expired"),
+            Self::CardNotReady => {
+                ("card-not-ready", StatusCode::CONFLICT, "The card is not there to be scratched")
             }
             Self::RequestInFlight => (
                 "request-in-flight",
@@ -406,6 +416,8 @@ impl Problem {
             | Kind::TooManyAttempts
             | Kind::EventDiffers
             | Kind::CampaignRetired
+            | Kind::CardExpired
+            | Kind::CardNotReady
             | Kind::IdempotencyKeyReused
             | Kind::Internal => {}
         }

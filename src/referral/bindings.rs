@@ -41,6 +41,7 @@ use crate::config::Config;
 use crate::fault::Fault;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
+use crate::reward::sweeper::Sweeper;
 use crate::store::bindings::{self, NewBinding, NewDecision, StoredBinding};
 use crate::store::user_locks::{self, LockKey};
 use crate::store::{self, Store, Transaction};
@@ -94,6 +95,7 @@ pub struct Bound {
 pub struct BindingService {
     store: Store,
     campaigns: watch::Receiver<Arc<Campaigns>>,
+    sweeper: Arc<Sweeper>,
     outbound: Outbound,
     device_key: Hmac<Sha256>,
     attempts: Attempts,
@@ -135,7 +137,7 @@ impl BindingService {
     /// A service for these campaigns. `device_key` is the secret by which devices are hashed.
     pub fn new(
         (store, clock, metrics): (Store, Clock, Arc<Metrics>),
-        campaigns: watch::Receiver<Arc<Campaigns>>,
+        (campaigns, sweeper): (watch::Receiver<Arc<Campaigns>>, Arc<Sweeper>),
         outbound: Outbound,
         device_key: &[u8; 32],
         config: &Config,
@@ -146,6 +148,7 @@ impl BindingService {
         Self {
             store,
             campaigns,
+            sweeper,
             outbound,
             device_key,
             attempts,
@@ -248,13 +251,25 @@ impl BindingService {
                 }
             }
             match self.attempt(&ask, seen.root.as_deref(), &asked).await? {
-                Step::Done(bound) => return Ok(bound),
+                Step::Done(bound) => {
+                    if bound.new {
+                        self.reward(&ask).await;
+                    }
+                    return Ok(bound);
+                }
                 Step::Refused(Reason::AlreadyBound) => return Err(Error::AlreadyBound),
                 Step::Refused(reason) => return Err(Error::Refused(reason)),
                 Step::Again => {}
             }
         }
         Err(Error::Busy)
+    }
+
+    /// Grants what an invitee reached before being bound. If that fails, the sweeper does it within minutes.
+    async fn reward(&self, ask: &Ask<'_>) {
+        if let Err(error) = self.sweeper.bound(&ask.current.id, ask.invitee).await {
+            tracing::warn!(%error, "what was reached before a binding is rewarded later");
+        }
     }
 
     /// Looks without locks: what is seen may be old a moment later.

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::reward::granting::Granting;
+use crate::reward::sweeper::Sweeper;
 use crate::store::Store;
 
 /// How much of an eligibility service's answer is read, in bytes.
@@ -32,6 +33,8 @@ pub struct Parts {
     pub campaigns: watch::Receiver<Arc<Campaigns>>,
     /// Grants what triggers earn.
     pub granting: Arc<Granting>,
+    /// Grants what was reached before a binding.
+    pub sweeper: Arc<Sweeper>,
     /// Asks eligibility services; reads [`ANSWER_BYTES`] of an answer.
     pub outbound: Outbound,
     /// The secret by which devices are hashed.
@@ -58,8 +61,17 @@ pub struct Services {
 impl Services {
     /// Services under the settings `[referrals]` and `edge.public_url`.
     pub fn new(parts: Parts, config: &Config) -> Self {
-        let Parts { store, keys, campaigns, granting, outbound, device_key, clock, metrics } =
-            parts;
+        let Parts {
+            store,
+            keys,
+            campaigns,
+            granting,
+            sweeper,
+            outbound,
+            device_key,
+            clock,
+            metrics,
+        } = parts;
         let with = (clock.clone(), Arc::clone(&metrics));
         let keys = Keys::new(store.clone(), keys);
         Self {
@@ -71,10 +83,10 @@ impl Services {
                 clock.clone(),
                 Arc::clone(&metrics),
             ),
-            users: UserService::new(store.clone(), campaigns.clone()),
+            users: UserService::new(store.clone(), campaigns.clone(), clock.clone()),
             bindings: BindingService::new(
                 (store, clock, metrics),
-                campaigns,
+                (campaigns, sweeper),
                 outbound,
                 &device_key,
                 config,

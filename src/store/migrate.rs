@@ -18,6 +18,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0004_routing", sql: include_str!("../../migrations/0004_routing.sql") },
     Migration { name: "0005_referrals", sql: include_str!("../../migrations/0005_referrals.sql") },
     Migration { name: "0006_rewards", sql: include_str!("../../migrations/0006_rewards.sql") },
+    Migration {
+        name: "0007_message_consent",
+        sql: include_str!("../../migrations/0007_message_consent.sql"),
+    },
 ];
 
 /// Any number, the same in all processes: who holds it may migrate.

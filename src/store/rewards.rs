@@ -2,7 +2,11 @@
 //! the database sees to by itself: the log, the books, the balances.
 
 pub mod books;
+pub mod cards;
+pub mod consent;
 pub mod granting;
+pub mod reconcile;
+pub mod sweep;
 pub mod tasks;
 
 use super::Error;

@@ -50,7 +50,18 @@ pub(super) const CHOOSE_CODE: Description = Description {
     )
 };
 
+pub(super) const GET_CODE: Description = one_code(
+    "Says who has a code, and in which campaign, however the code is typed",
+    &[(200, "The code", Content::Schema(CODE))],
+);
+pub(super) const DISABLE_CODE: Description = one_code(
+    "Switches a code off: nobody is invited by it any more",
+    &[(200, "The code as it now is", Content::Schema(CODE))],
+);
+pub(super) const ENABLE_CODE: Description =
+    one_code("Switches a code on again", &[(200, "The code as it now is", Content::Schema(CODE))]);
+
 /// A route that is about a code that is there.
-pub(super) const fn one_code(summary: &'static str, answers: Answers) -> Description {
+const fn one_code(summary: &'static str, answers: Answers) -> Description {
     Description { parameters: &["code"], ..one_link(summary, answers) }
 }

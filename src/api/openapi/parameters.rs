@@ -22,6 +22,7 @@ fn path_part(name: &str) -> Option<(&'static str, Value)> {
         "user" => ("Your own name for the user; a '/' in it as %2F", text()),
         "code" => ("The referral code, as it is or as somebody types it", text()),
         "key" => ("The name of the key", text()),
+        "id" => ("Its number", json!({ "type": "integer", "minimum": 1 })),
         _ => return None,
     })
 }
@@ -46,6 +47,18 @@ fn of_pictures(name: &str) -> Option<(&'static str, Value)> {
     })
 }
 
+/// Days of reports by whole days.
+fn of_days(name: &str) -> Option<(&'static str, Value)> {
+    let day = json!({ "type": "string", "format": "date" });
+    match name {
+        "from day" => Some(("The first day (UTC); left out, 31 days before 'to'", day)),
+        "to day" => {
+            Some(("The first day that does not belong to it any more; left out, tomorrow", day))
+        }
+        _ => None,
+    }
+}
+
 /// Parameters of a query without which there is no answer.
 const NEEDED: [&str; 2] = ["from version", "to version"];
 
@@ -62,7 +75,7 @@ pub(super) fn parameter(full_name: &str) -> Value {
     if let Some(part) = path_part(full_name) {
         return described("path", part);
     }
-    if let Some(option) = of_pictures(full_name) {
+    if let Some(option) = of_pictures(full_name).or_else(|| of_days(full_name)) {
         return described("query", option);
     }
     let (place, description, schema) = match full_name {

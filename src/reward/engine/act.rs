@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{Engine, backoff};
 use crate::campaign::Campaign;
 use crate::clock::Stopwatch;
+use crate::reward::cards::{self, Plan};
 use crate::reward::draw::{self, Drawn, Evidence};
 use crate::reward::machine::{Event, State, StepKind};
 use crate::reward::operation::RewardKey;
@@ -140,9 +141,10 @@ impl Engine {
                 self.drawn(task, &drawn)
             }
             StepKind::Allot => {
-                let card = plan(said, Timestamp::from(self.parts.clock.now()));
+                let now = Timestamp::from(self.parts.clock.now());
+                let Plan { due_at, expires_at } = cards::plan(&said.scratch_card, now);
                 let bare = bare(task, Event::Allot, State::New);
-                Outcome::Finished(Box::new(Finished { card: Some(card), ..bare }))
+                Outcome::Finished(Box::new(Finished { card: Some((due_at, expires_at)), ..bare }))
             }
             StepKind::Pay => finished(task, Event::Pay, State::Paid, None),
             StepKind::Remind => {
@@ -329,11 +331,4 @@ pub(super) fn next(before: Claimed, finished: Finished) -> Option<Claimed> {
         log_version: before.log_version + 1,
         ..before
     })
-}
-
-/// When a card that is shown from now on is next to be looked at, and when it expires.
-fn plan(said: &Campaign, now: Timestamp) -> (Timestamp, Timestamp) {
-    let life = jiff::SignedDuration::from_hours(i64::from(said.scratch_card.life_days) * 24);
-    let expires = now.checked_add(life).unwrap_or(Timestamp::MAX);
-    (expires, expires)
 }

@@ -3,6 +3,8 @@
 use super::{StoredBinding, read};
 use crate::campaign::CampaignId;
 use crate::store::codes::{StoredCode, code_of};
+use crate::store::rewards::cards::{self, Card};
+use crate::store::rewards::consent;
 use crate::store::{Error, Store};
 
 /// One code of a user.
@@ -34,10 +36,16 @@ pub struct UserPage {
     pub bound: Option<StoredBinding>,
     /// Whom the user invited.
     pub invited: Invited,
+    /// The user's scratch cards, the latest first.
+    pub cards: Vec<Card>,
+    /// What the user said about messages, if anything.
+    pub messages: Option<bool>,
 }
 
 /// The most codes that a page shows: operators give somebody another one now and then.
 const MOST_CODES: i64 = 100;
+/// The most cards.
+const MOST_CARDS: i64 = 100;
 
 /// The page of a user; an empty one for somebody who is not known.
 pub async fn get(store: &Store, campaign: &CampaignId, user: &str) -> Result<UserPage, Error> {
@@ -76,6 +84,8 @@ pub async fn get(store: &Store, campaign: &CampaignId, user: &str) -> Result<Use
             &[&campaign.as_str(), &user],
         )
         .await?;
+    let cards = cards::of_user(&transaction, campaign, user, MOST_CARDS).await?;
+    let messages = consent::allowed(&transaction, campaign, user).await?;
     let codes = codes
         .iter()
         .map(|row| Ok(UserCode { code: code_of(row)?, opened: row.try_get("opened")? }));
@@ -88,5 +98,7 @@ pub async fn get(store: &Store, campaign: &CampaignId, user: &str) -> Result<Use
             held: counts.try_get(1)?,
             reached: reached.collect::<Result<_, Error>>()?,
         },
+        cards,
+        messages,
     })
 }

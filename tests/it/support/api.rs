@@ -134,6 +134,7 @@ impl TestApi {
                 keys: watch::channel(Arc::new(TokenKeys::new([token_key()]))).1,
                 campaigns: campaigns.clone(),
                 granting: Arc::clone(&rewards.granting),
+                sweeper: Arc::clone(&rewards.sweeper),
                 outbound: outbound(),
                 device_key: [7; 32],
                 clock: clock.clone(),
@@ -147,6 +148,7 @@ impl TestApi {
             live_campaigns: campaigns,
             codes,
             referrals,
+            cards: rewards.cards(&store, &clock, &metrics),
             operations,
         };
         let api = Arc::new(Api::new(services, &config));
