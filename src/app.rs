@@ -334,7 +334,7 @@ async fn assemble(config: Config) -> Result<(Arc<Parts>, watch::Sender<Arc<Campa
         },
         &config,
     ));
-    let rewards = rewards::assemble(&store, &campaigns, &metrics).await?;
+    let rewards = rewards::assemble(&store, &campaigns, (config.rewards.sweep, &metrics)).await?;
     let referral_parts = services::Parts {
         store: store.clone(),
         granting: Arc::clone(&rewards.granting),

@@ -349,6 +349,9 @@ pub struct Rewards {
     /// take the task up.
     #[serde(rename = "lease_seconds", deserialize_with = "seconds")]
     pub lease: Duration,
+    /// How often what was forgotten is looked for: among what came at least so long ago.
+    #[serde(rename = "sweep_seconds", deserialize_with = "seconds")]
+    pub sweep: Duration,
 }
 
 /// `[payment]`

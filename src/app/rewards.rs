@@ -12,8 +12,9 @@ use tokio::time::sleep;
 use super::{Error, Parts};
 use crate::campaign::live::Campaigns;
 use crate::campaign::pinned::Pinned;
-use crate::clock::Clock;
+use crate::clock::{Clock, whole_millis};
 use crate::metrics::Metrics;
+use crate::planted::{Bug, planted};
 use crate::reward::cards::due::{self, DueCards};
 use crate::reward::cards::service::CardService;
 use crate::reward::engine::{self, Engine};
@@ -43,7 +44,7 @@ pub struct Rewards {
 pub async fn assemble(
     store: &Store,
     campaigns: &watch::Receiver<Arc<Campaigns>>,
-    metrics: &Arc<Metrics>,
+    (sweep, metrics): (Duration, &Arc<Metrics>),
 ) -> Result<Rewards, store::Error> {
     let key = secrets::get_or_make(store, secrets::OPERATIONS, &rand::random()).await?;
     let known = Arc::clone(&campaigns.borrow());
@@ -60,7 +61,7 @@ pub async fn assemble(
         store.clone(),
         (ids.clone(), Arc::clone(&pinned)),
         Arc::clone(&granting),
-        Arc::clone(metrics),
+        (sweep, Arc::clone(metrics)),
     );
     Ok(Rewards { granting, ids, pinned, sweeper: Arc::new(sweeper), wake })
 }
@@ -82,8 +83,6 @@ impl Rewards {
 /// How often cards are looked at, in milliseconds. As elsewhere, processes that were started together do not
 /// stay in step.
 const CARDS: std::ops::RangeInclusive<u64> = 8_000..=12_000;
-/// How often the sweeper comes, in milliseconds.
-const SWEEP: std::ops::RangeInclusive<u64> = 50_000..=70_000;
 /// How often figures are counted, in milliseconds; cards that wait only every so many times.
 const FIGURES: std::ops::RangeInclusive<u64> = 4_500..=5_500;
 const FIGURES_OF_CARDS: u32 = 12;
@@ -130,8 +129,12 @@ async fn see_to_cards(parts: Arc<Parts>) {
 }
 
 async fn sweep(parts: Arc<Parts>) {
+    if planted(Bug::SweeperOff) {
+        return;
+    }
+    let every = whole_millis(parts.config.rewards.sweep);
     loop {
-        let now = next_turn(&parts, SWEEP).await;
+        let now = next_turn(&parts, every * 5 / 6..=every * 7 / 6).await;
         if let Err(error) = parts.rewards.sweeper.sweep(now).await {
             tracing::warn!(%error, "what was forgotten is looked for a minute later");
         }

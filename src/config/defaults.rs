@@ -133,7 +133,7 @@ impl Default for Referrals {
 
 impl Default for Rewards {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(30) }
+        Self { lease: Duration::from_secs(30), sweep: Duration::from_mins(1) }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::breaker::Breaker;
 use crate::campaign::pinned::Pinned;
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::Metrics;
+use crate::planted::{Boundary, Struck, struck};
 use crate::store::rewards::tasks::{self, Claimed, Finished, GivenBack, Wanted};
 use crate::store::{Error, Store};
 
@@ -239,6 +240,18 @@ impl Engine {
             return Ok(());
         }
         let went_on = tasks::finish(store, act::ACTOR, self.settings.lease, &finished).await?;
+        let stored = if finished.iter().any(|it| it.next.is_some()) {
+            struck(Boundary::Recorded)
+        } else {
+            struck(Boundary::Completed)
+        };
+        match stored {
+            Struck::No => {}
+            Struck::Fail => return Ok(()),
+            Struck::Repeat => {
+                tasks::finish(store, act::ACTOR, self.settings.lease, &finished).await?;
+            }
+        }
         let went_on: HashSet<(i64, StepKind)> = went_on.into_iter().collect();
         for Done { job, outcome } in set.drain(..) {
             let Outcome::Finished(finished) = outcome else { continue };

@@ -16,6 +16,7 @@ use crate::campaign::live::Campaigns;
 use crate::campaign::pinned::Pinned;
 use crate::campaign::{Campaign, CampaignId, Version};
 use crate::metrics::Metrics;
+use crate::planted::{Bug, planted};
 use crate::store::rewards::books;
 use crate::store::rewards::granting::{self as rows, Counted, Key, NewReward, Tally};
 use crate::store::user_locks::{self, LockKey};
@@ -97,17 +98,15 @@ impl Granting {
         self.grant_owed(transaction, ACTOR, owed).await
     }
 
-    /// Grants what triggers have earned that were told before their binding was made. Those whose users are
-    /// locked by others are left out: whoever has the lock may be granting them.
+    /// Grants what triggers have earned that were told before their binding was made.
     pub async fn grant_late(&self, trigger_ids: &[i64]) -> Result<Granted, Error> {
         let mut connection = self.store.rewards().await?;
         let transaction = connection.transaction().await?;
         let told = rows::told(&transaction, trigger_ids).await?;
-        let key = |it: &rows::Told| LockKey::user(&it.campaign, &it.user);
-        let free = user_locks::try_take(&transaction, told.iter().map(key)).await?;
+        let users = told.iter().map(|it| LockKey::user(&it.campaign, &it.user));
+        user_locks::take(&transaction, users).await?;
         let reached: Vec<Reached<'_>> = told
             .iter()
-            .filter(|it| free.contains(&key(it)))
             .map(|it| Reached {
                 trigger_id: it.id,
                 campaign: &it.campaign,
@@ -189,7 +188,7 @@ impl Granting {
             owed.iter().map(|it| (&it.key.campaign, it.key.invitee.as_str())).collect();
         let mut seen: HashSet<Key> =
             rows::existing(transaction, &invitees).await?.into_keys().collect();
-        owed.retain(|it| seen.insert(it.key.clone()));
+        owed.retain(|it| planted(Bug::MissingUniqueKey) || seen.insert(it.key.clone()));
         if owed.is_empty() {
             return Ok(Granted::default());
         }
@@ -321,6 +320,8 @@ impl Rationing {
         let left = self.budgets.get_mut(&owed.key.campaign);
         match left {
             Some(left) if *left >= most => *left -= most,
+            // Let the database say so, and do not listen.
+            Some(_) if planted(Bug::SwallowedSqlError) => {}
             Some(_) | None => return Some(reasons::BUDGET_EXHAUSTED),
         }
         if counts {

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::granting::Granting;
 use super::machine::{Side, State, StepKind};
@@ -20,8 +21,6 @@ use crate::metrics::Metrics;
 use crate::store::rewards::sweep::{self, Earned, Looked, Remade, Stuck, What};
 use crate::store::{Error, Store, Transaction};
 
-/// Only what came so long ago is looked at: its own transaction, and those beside it, have ended.
-const QUIET: SignedDuration = SignedDuration::from_mins(1);
 /// How many are looked at together.
 const SET: i64 = 1_000;
 /// How many sets of each are looked at in a round.
@@ -34,6 +33,8 @@ pub struct Sweeper {
     pinned: Arc<Pinned>,
     operations: OperationIds,
     granting: Arc<Granting>,
+    /// Only what came so long ago is looked at: its own transaction, and those beside it, have ended.
+    quiet: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -43,14 +44,14 @@ impl Sweeper {
         store: Store,
         (operations, pinned): (OperationIds, Arc<Pinned>),
         granting: Arc<Granting>,
-        metrics: Arc<Metrics>,
+        (quiet, metrics): (Duration, Arc<Metrics>),
     ) -> Self {
-        Self { store, pinned, operations, granting, metrics }
+        Self { store, pinned, operations, granting, quiet, metrics }
     }
 
     /// One round; says whether it was ours to do.
     pub async fn sweep(&self, now: Timestamp) -> Result<bool, Error> {
-        let before = now.checked_sub(QUIET).unwrap_or(Timestamp::MIN);
+        let before = now.checked_sub(self.quiet).unwrap_or(Timestamp::MIN);
         for what in [What::Trigger, What::Binding, What::Reward] {
             for _ in 0..SETS {
                 let Some(looked) = self.look(what, before).await? else { return Ok(false) };
@@ -194,7 +195,7 @@ impl Sweeper {
             tracing::warn!(reward, %step, "a task was dropped: its reward does not wait for it");
         }
         let mut remade = Vec::new();
-        for stuck in sweep::stuck(&transaction, SET).await? {
+        for stuck in sweep::stuck(&transaction, self.quiet, SET).await? {
             let campaign = &stuck.campaign;
             let promised = self.pinned.get(&transaction, campaign, stuck.campaign_version).await?;
             let Some(task) = self.task(&stuck, &promised) else {

@@ -1,5 +1,6 @@
 //! One task: what is to be done, doing it, and what that means for the reward.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use super::{Engine, backoff};
 use crate::campaign::Campaign;
 use crate::clock::Stopwatch;
+use crate::planted::{Boundary, Bug, Struck, planted, struck};
 use crate::reward::cards::{self, Plan};
 use crate::reward::draw::{self, Drawn, Evidence};
 use crate::reward::machine::{Event, State, StepKind};
@@ -73,7 +75,11 @@ impl Engine {
         let Some((id, request)) = &task.operation else {
             return self.draw(task, &said);
         };
-        let operation = self.operation(task, leased, id, request).await;
+        if struck(Boundary::Claimed) != Struck::No {
+            return again(task, Duration::ZERO, true, false);
+        }
+        let (id, request) = self.spoiled(task, &said, (id, request));
+        let operation = self.operation(task, leased, &id, &request).await;
         match operation {
             Operation::Applied(amount_minor) => self.applied(task, &said, amount_minor),
             Operation::Stop(_) if task.step == StepKind::Remind => {
@@ -106,10 +112,37 @@ impl Engine {
         }
     }
 
+    /// The operation as it is to be sent: as it was stored, but for planted bugs.
+    fn spoiled<'a>(
+        &self,
+        task: &Claimed,
+        said: &Campaign,
+        (id, request): (&'a str, &'a [u8]),
+    ) -> (Cow<'a, str>, Cow<'a, [u8]>) {
+        let stored = (Cow::Borrowed(id), Cow::Borrowed(request));
+        if planted(Bug::NewOperationIdPerRetry) && task.attempts > 1 {
+            return (Cow::Owned(format!("{id}-{}", task.attempts)), stored.1);
+        }
+        let again = planted(Bug::DrawAgainAfterCrash) && task.sent_before;
+        let earned = said.earned(&task.kind, task.side).filter(|_| again);
+        match earned.and_then(|earned| draw::built_in(earned, rand::random)) {
+            Some(drawn) if task.step == StepKind::Allot && drawn.amount_minor > 0 => {
+                let money = (task.currency.as_str(), drawn.amount_minor);
+                let ids = &self.parts.ids;
+                let drawn = ids.operation(&key(task), StepKind::Allot, &task.beneficiary, money);
+                (stored.0, Cow::Owned(drawn.1))
+            }
+            Some(_) | None => stored,
+        }
+    }
+
     /// Draws without asking anybody.
     fn draw(&self, task: &Claimed, said: &Campaign) -> Outcome {
         let earned = said.earned(&task.kind, task.side);
         let drawn = earned.and_then(|earned| draw::built_in(earned, rand::random));
+        if struck(Boundary::Drawn) != Struck::No {
+            return again(task, Duration::ZERO, true, false);
+        }
         let Some(drawn) = drawn else {
             tracing::error!(reward = task.reward_id, "nothing is promised for it any more");
             return again(task, UNREADABLE, false, true);
@@ -169,7 +202,10 @@ impl Engine {
             // Somebody else may have it by the time that there is an answer.
             return Operation::NotBegun;
         }
-        if task.sent_before {
+        if task.sent_before
+            && !planted(Bug::NewOperationIdPerRetry)
+            && !planted(Bug::DrawAgainAfterCrash)
+        {
             match self.measured(call, "ask", self.parts.payment.ask(call, id, request)).await {
                 Asked::Applied { amount_minor } => return self.heard(task, amount_minor),
                 Asked::Differs { detail } => {
@@ -184,12 +220,25 @@ impl Engine {
             }
             let ago = task.known_for + leased.elapsed();
             let window = self.dedupe_window().unwrap_or_default();
-            if backoff::is_too_old(ago, window) {
+            if backoff::is_too_old(ago, window) && !planted(Bug::ResendAfterDedupeWindow) {
                 return Operation::Stop(reasons::WINDOW_PASSED.to_owned());
             }
         }
         let request = Bytes::copy_from_slice(request);
-        match self.measured(call, "send", self.parts.payment.send(call, id, request)).await {
+        let send =
+            || self.measured(call, "send", self.parts.payment.send(call, id, request.clone()));
+        let (mut answer, on_its_way) = tokio::join!(send(), async {
+            tokio::task::yield_now().await;
+            struck(Boundary::Sent)
+        });
+        match (on_its_way, struck(Boundary::Answered)) {
+            (Struck::No, Struck::No) => {}
+            (Struck::Repeat, _) | (_, Struck::Repeat) => answer = send().await,
+            (Struck::Fail, _) | (_, Struck::Fail) => {
+                answer = Sent::Unknown { why: "struck".to_owned() };
+            }
+        }
+        match answer {
             Sent::Applied { amount_minor } => self.heard(task, amount_minor),
             Sent::Refused { problem, detail } if NOT_LET_IN.contains(&&*problem) => {
                 self.breaker(task.step).trip(&detail);

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use super::side;
 use crate::campaign::{CampaignId, Version};
+use crate::planted::{Bug, planted};
 use crate::reward::machine::Side;
+use crate::store::user_locks::LockKey;
 use crate::store::{Error, Prepared, expect_rows};
 
 /// A binding, as far as rewards are concerned.
@@ -28,6 +30,9 @@ pub async fn bindings(
     transaction: &Prepared<'_>,
     users: &[(&CampaignId, &str)],
 ) -> Result<Vec<Option<Bound>>, Error> {
+    if planted(Bug::LockInReadingStatement) {
+        return bindings_locked_too_late(transaction, users).await;
+    }
     let statement = transaction
         .prepare_cached(
             "SELECT u.place, b.inviter, b.campaign_version, b.state = 'held'
@@ -46,6 +51,34 @@ pub async fn bindings(
             let version = Version(row.try_get(2)?);
             *slot = Some(Bound { inviter: row.try_get(1)?, version, held: row.try_get(3)? });
         }
+    }
+    Ok(found)
+}
+
+/// [`Bug::LockInReadingStatement`]: the snapshot of the statement is older than the lock that it waits for.
+async fn bindings_locked_too_late(
+    transaction: &Prepared<'_>,
+    users: &[(&CampaignId, &str)],
+) -> Result<Vec<Option<Bound>>, Error> {
+    let mut found = Vec::with_capacity(users.len());
+    for (campaign, user) in users {
+        let key = LockKey::user(campaign, user).number();
+        let row = transaction
+            .query_opt(
+                "WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock($3))
+                 SELECT b.inviter, b.campaign_version, b.state = 'held' FROM locked
+                 JOIN binding b ON b.campaign_id = $1 AND b.invitee = $2 /* late_lock */",
+                &[&campaign.as_str(), user, &key],
+            )
+            .await?;
+        found.push(match row {
+            None => None,
+            Some(row) => Some(Bound {
+                inviter: row.try_get(0)?,
+                version: Version(row.try_get(1)?),
+                held: row.try_get(2)?,
+            }),
+        });
     }
     Ok(found)
 }
@@ -147,6 +180,9 @@ pub async fn lock_tallies(
     transaction: &Prepared<'_>,
     inviters: &[(&CampaignId, &str)],
 ) -> Result<HashMap<(CampaignId, String), Tally>, Error> {
+    if planted(Bug::CapBySumThenInsert) {
+        return sum_rewards(transaction, inviters).await;
+    }
     let (campaigns, names) = columns(inviters);
     let make = transaction
         .prepare_cached(
@@ -176,6 +212,26 @@ pub async fn lock_tallies(
             Ok(((parsed(campaign)?, row.try_get(1)?), tally))
         })
         .collect()
+}
+
+/// [`Bug::CapBySumThenInsert`]: others may be counting the same rewards at this moment.
+async fn sum_rewards(
+    transaction: &Prepared<'_>,
+    inviters: &[(&CampaignId, &str)],
+) -> Result<HashMap<(CampaignId, String), Tally>, Error> {
+    let mut tallies = HashMap::new();
+    for (campaign, inviter) in inviters {
+        let row = transaction
+            .query_one(
+                "SELECT count(*)::int FROM reward WHERE campaign_id = $1 AND beneficiary = $2
+                 AND side = 'inviter' AND state NOT IN ('REVIEW', 'DENIED') /* sum_rewards */",
+                &[&campaign.as_str(), inviter],
+            )
+            .await?;
+        let tally = Tally { rewards: row.try_get(0)?, lifted: 0 };
+        tallies.insert(((*campaign).clone(), (*inviter).to_owned()), tally);
+    }
+    Ok(tallies)
 }
 
 /// Locks the accounts of these campaigns, in one order; what is left of each budget, in minor units. A campaign
@@ -216,6 +272,9 @@ pub struct Counted<'a> {
 
 /// Counts rewards of inviters. Each must fit under its cap, or none is counted.
 pub async fn count(transaction: &Prepared<'_>, counted: &[Counted<'_>]) -> Result<(), Error> {
+    if planted(Bug::CapBySumThenInsert) {
+        return Ok(());
+    }
     let statement = transaction
         .prepare_cached(
             "UPDATE inviter_tally t SET rewards = t.rewards + c.more, allowed = c.cap
@@ -254,6 +313,30 @@ pub struct NewReward {
     pub draw: Option<(String, Vec<u8>)>,
 }
 
+const INSERT: &str = "WITH fresh AS MATERIALIZED (
+     SELECT * FROM unnest(
+         $1::text[] /* campaigns */, $2::int[] /* versions */, $3::text[] /* invitees */,
+         $4::text[] /* kinds */, $5::text[] /* sides */, $6::text[] /* beneficiaries */,
+         $7::bigint[] /* triggers */, $8::text[] /* currencies */, $9::bigint[] /* most */,
+         $10::text[] /* reasons */, $11::text[] /* operations */, $12::bytea[] /* requests */)
+     AS f (campaign_id, campaign_version, invitee, kind, side, beneficiary, trigger_id, currency,
+           most_minor, reason, operation_id, request)),
+ stored AS (
+     INSERT INTO reward (campaign_id, campaign_version, invitee, kind, side, beneficiary,
+                         trigger_id, currency, most_minor, state, event, reason, actor)
+     SELECT campaign_id, campaign_version, invitee, kind, side, beneficiary, trigger_id, currency,
+            most_minor, CASE WHEN reason IS NULL THEN 'CREATE' ELSE 'REVIEW' END,
+            CASE WHEN reason IS NULL THEN 'grant' ELSE 'hold' END, reason, $13 /* actor */
+     FROM fresh
+     ON CONFLICT ON CONSTRAINT reward_key DO NOTHING
+     RETURNING id, campaign_id, invitee, kind, side, state),
+ tasks AS (
+     INSERT INTO reward_task (reward_id, step, operation_id, request)
+     SELECT s.id, 'draw', f.operation_id, f.request
+     FROM stored s JOIN fresh f USING (campaign_id, invitee, kind, side)
+     WHERE s.state = 'CREATE')
+ SELECT count(*) FROM stored/* insert_rewards */";
+
 /// Stores rewards, and for those that nobody has to look at the task of drawing. There is none for the same
 /// key yet, or this fails.
 pub async fn insert(
@@ -261,33 +344,12 @@ pub async fn insert(
     actor: &str,
     rewards: &[NewReward],
 ) -> Result<(), Error> {
-    let statement = transaction
-        .prepare_cached(
-            "WITH fresh AS MATERIALIZED (
-                 SELECT * FROM unnest(
-                     $1::text[] /* campaigns */, $2::int[] /* versions */, $3::text[] /* invitees */,
-                     $4::text[] /* kinds */, $5::text[] /* sides */, $6::text[] /* beneficiaries */,
-                     $7::bigint[] /* triggers */, $8::text[] /* currencies */, $9::bigint[] /* most */,
-                     $10::text[] /* reasons */, $11::text[] /* operations */, $12::bytea[] /* requests */)
-                 AS f (campaign_id, campaign_version, invitee, kind, side, beneficiary, trigger_id, currency,
-                       most_minor, reason, operation_id, request)),
-             stored AS (
-                 INSERT INTO reward (campaign_id, campaign_version, invitee, kind, side, beneficiary,
-                                     trigger_id, currency, most_minor, state, event, reason, actor)
-                 SELECT campaign_id, campaign_version, invitee, kind, side, beneficiary, trigger_id, currency,
-                        most_minor, CASE WHEN reason IS NULL THEN 'CREATE' ELSE 'REVIEW' END,
-                        CASE WHEN reason IS NULL THEN 'grant' ELSE 'hold' END, reason, $13 /* actor */
-                 FROM fresh
-                 ON CONFLICT ON CONSTRAINT reward_key DO NOTHING
-                 RETURNING id, campaign_id, invitee, kind, side, state),
-             tasks AS (
-                 INSERT INTO reward_task (reward_id, step, operation_id, request)
-                 SELECT s.id, 'draw', f.operation_id, f.request
-                 FROM stored s JOIN fresh f USING (campaign_id, invitee, kind, side)
-                 WHERE s.state = 'CREATE')
-             SELECT count(*) FROM stored /* insert_rewards */",
-        )
-        .await?;
+    let statement = if planted(Bug::MissingUniqueKey) {
+        let careless = INSERT.replace("ON CONFLICT ON CONSTRAINT reward_key DO NOTHING", "");
+        transaction.prepare_cached(&careless).await?
+    } else {
+        transaction.prepare_cached(INSERT).await?
+    };
     let text = |of: fn(&NewReward) -> &str| rewards.iter().map(of).collect::<Vec<&str>>();
     let versions: Vec<i32> = rewards.iter().map(|it| it.version.0).collect();
     let triggers: Vec<Option<i64>> = rewards.iter().map(|it| it.trigger_id).collect();

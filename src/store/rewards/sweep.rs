@@ -1,6 +1,7 @@
 //! Looking for what was forgotten, a bounded piece at a time, and the figures that have to be asked for.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -231,15 +232,19 @@ pub struct Stuck {
     pub version: i32,
 }
 
-/// Up to `most` rewards that have waited for a step for a minute, and have no task.
-pub async fn stuck(transaction: &Transaction<'_>, most: i64) -> Result<Vec<Stuck>, Error> {
+/// Up to `most` rewards that have waited for a step for so long, and have no task.
+pub async fn stuck(
+    transaction: &Transaction<'_>,
+    quiet: Duration,
+    most: i64,
+) -> Result<Vec<Stuck>, Error> {
     let rows = transaction
         .query(
             "SELECT r.* FROM reward r
-             WHERE r.state IN ('CREATE', 'DRAWN', 'REVEALED') AND r.changed_at < now() - interval '1 minute'
+             WHERE r.state IN ('CREATE', 'DRAWN', 'REVEALED') AND r.changed_at < now() - $2::float8 /* quiet */ * interval '1 second'
                AND NOT EXISTS (SELECT FROM reward_task t WHERE t.reward_id = r.id AND t.step <> 'remind')
              ORDER BY r.id LIMIT $1 /* most, stuck_rewards */",
-            &[&most],
+            &[&most, &quiet.as_secs_f64()],
         )
         .await?;
     rows.iter()

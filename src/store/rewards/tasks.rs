@@ -10,8 +10,9 @@ use jiff::Timestamp;
 
 use super::{side, state, step};
 use crate::campaign::{CampaignId, Version};
+use crate::planted::{Bug, planted};
 use crate::reward::machine::{Event, Side, State, StepKind};
-use crate::store::{Error, Store};
+use crate::store::{Connection, Error, Store};
 
 /// A task that is ours until its lease ends, with the reward that it is about.
 #[derive(Clone, Debug)]
@@ -63,6 +64,23 @@ pub struct Wanted {
     pub reminders: bool,
 }
 
+const CLAIM: &str = "WITH due AS MATERIALIZED (
+     SELECT reward_id, step, first_sent_at FROM reward_task
+     WHERE due_at <= now() AND CASE step WHEN 'remind' THEN $2::bool /* reminders */ ELSE $3::bool /* payments */ END
+     ORDER BY due_at LIMIT $1 /* most */ FOR UPDATE SKIP LOCKED),
+ claimed AS (
+     UPDATE reward_task t
+     SET due_at = now() + $4::float8 /* lease */ * interval '1 second', epoch = t.epoch + 1,
+         attempts = t.attempts + 1,
+         first_sent_at = CASE WHEN t.operation_id IS NOT NULL THEN coalesce(t.first_sent_at, now()) END
+     FROM due WHERE t.reward_id = due.reward_id AND t.step = due.step
+     RETURNING t.*, due.first_sent_at AS sent_before)
+ SELECT c.reward_id, c.step, c.epoch, c.attempts, c.sent_before IS NOT NULL AS sent_before,
+        coalesce(extract(epoch FROM now() - c.first_sent_at), 0)::float8 AS known_for,
+        c.operation_id, c.request, r.campaign_id, r.campaign_version, r.invitee, r.kind, r.side,
+        r.beneficiary, r.currency, r.most_minor, r.amount_minor, r.state, r.version
+ FROM claimed c JOIN reward r ON r.id = c.reward_id /* claim_tasks */";
+
 /// Takes up to `most` tasks that are due, the oldest first, for as long as `lease`.
 pub async fn claim(
     store: &Store,
@@ -71,31 +89,48 @@ pub async fn claim(
     lease: Duration,
 ) -> Result<Vec<Claimed>, Error> {
     let connection = store.rewards().await?;
-    let statement = connection
-        .prepare_cached(
-            "WITH due AS MATERIALIZED (
-                 SELECT reward_id, step, first_sent_at FROM reward_task
-                 WHERE due_at <= now() AND CASE step WHEN 'remind' THEN $2::bool /* reminders */ ELSE $3::bool /* payments */ END
-                 ORDER BY due_at LIMIT $1 /* most */ FOR UPDATE SKIP LOCKED),
-             claimed AS (
-                 UPDATE reward_task t
-                 SET due_at = now() + $4::float8 /* lease */ * interval '1 second', epoch = t.epoch + 1,
-                     attempts = t.attempts + 1,
-                     first_sent_at = CASE WHEN t.operation_id IS NOT NULL THEN coalesce(t.first_sent_at, now()) END
-                 FROM due WHERE t.reward_id = due.reward_id AND t.step = due.step
-                 RETURNING t.*, due.first_sent_at AS sent_before)
-             SELECT c.reward_id, c.step, c.epoch, c.attempts, c.sent_before IS NOT NULL AS sent_before,
-                    coalesce(extract(epoch FROM now() - c.first_sent_at), 0)::float8 AS known_for,
-                    c.operation_id, c.request, r.campaign_id, r.campaign_version, r.invitee, r.kind, r.side,
-                    r.beneficiary, r.currency, r.most_minor, r.amount_minor, r.state, r.version
-             FROM claimed c JOIN reward r ON r.id = c.reward_id /* claim_tasks */",
-        )
-        .await?;
+    if planted(Bug::ClaimWithoutLock) {
+        return claim_carelessly(&connection, (wanted, most), lease).await;
+    }
+    let statement = connection.prepare_cached(CLAIM).await?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let lease = lease.as_secs_f64();
     let rows =
         connection.query(&statement, &[&most, &wanted.reminders, &wanted.payments, &lease]).await?;
     rows.iter().map(claimed).collect()
+}
+
+/// [`Bug::ClaimWithoutLock`]: what one statement has read, others have read as well before the next one
+/// marks it.
+async fn claim_carelessly(
+    connection: &Connection,
+    (wanted, most): (Wanted, usize),
+    lease: Duration,
+) -> Result<Vec<Claimed>, Error> {
+    let due = "SELECT t.*, t.first_sent_at IS NOT NULL AS sent_before, t.epoch + 1 AS epoch, 0::float8 AS known_for,
+                      r.campaign_id, r.campaign_version, r.invitee, r.kind, r.side, r.beneficiary, r.currency,
+                      r.most_minor, r.amount_minor, r.state, r.version
+               FROM reward_task t JOIN reward r ON r.id = t.reward_id
+               WHERE t.due_at <= now() AND (t.step = 'remind') = $2 LIMIT $1 /* read_due */";
+    let due = due.replace(
+        "SELECT t.*, ",
+        "SELECT t.reward_id, t.step, t.attempts + 1 AS attempts, t.operation_id, t.request, ",
+    );
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = connection.query(&due, &[&most, &!wanted.payments]).await?;
+    let read: Vec<Claimed> = rows.iter().map(claimed).collect::<Result<_, Error>>()?;
+    for task in &read {
+        connection
+            .execute(
+                "UPDATE reward_task SET due_at = now() + $4::float8 * interval '1 second', epoch = $3,
+                        attempts = attempts + 1,
+                        first_sent_at = CASE WHEN operation_id IS NOT NULL THEN coalesce(first_sent_at, now()) END
+                 WHERE reward_id = $1 AND step = $2 /* mark_due */",
+                &[&task.reward_id, &task.step.name(), &task.epoch, &lease.as_secs_f64()],
+            )
+            .await?;
+    }
+    Ok(read)
 }
 
 fn claimed(row: &tokio_postgres::Row) -> Result<Claimed, Error> {
@@ -210,7 +245,11 @@ pub async fn finish(
     finished: &[Finished],
 ) -> Result<Vec<(i64, StepKind)>, Error> {
     let connection = store.rewards().await?;
-    let statement = connection.prepare_cached(FINISH).await?;
+    let statement = if planted(Bug::NoEpochCheck) {
+        connection.prepare_cached(&FINISH.replace("t.epoch = i.epoch", "true")).await?
+    } else {
+        connection.prepare_cached(FINISH).await?
+    };
     let texts = |of: fn(&Finished) -> &str| finished.iter().map(of).collect::<Vec<&str>>();
     let ids: Vec<i64> = finished.iter().map(|it| it.reward_id).collect();
     let epochs: Vec<i32> = finished.iter().map(|it| it.epoch).collect();

@@ -127,7 +127,9 @@ impl TestApi {
         let (live, campaigns) = watch::channel(Arc::new(campaigns));
         let operations = Arc::new(NoOperations);
         let codes = Arc::new(codes(&store, campaigns.clone(), &config));
-        let rewards = rewards::assemble(&store, &campaigns, &metrics).await.expect("rewards");
+        let rewards = rewards::assemble(&store, &campaigns, (config.rewards.sweep, &metrics))
+            .await
+            .expect("rewards");
         let referrals = Arc::new(services::Services::new(
             services::Parts {
                 store: store.clone(),
