@@ -27,7 +27,9 @@ use crate::link::domains::service::DomainService;
 use crate::link::service::LinkService;
 use crate::referral;
 use crate::referral::codes::CodeService;
+use crate::reward;
 use crate::reward::cards::service::CardService;
+use crate::reward::desk::Act;
 use crate::store::{self, Store, keys};
 
 pub mod bindings;
@@ -45,6 +47,7 @@ pub mod operations;
 pub mod qr;
 pub mod query;
 pub mod reconciliation;
+pub mod rewards;
 pub mod routes;
 pub mod triggers;
 pub mod users;
@@ -66,6 +69,8 @@ pub struct Services {
     pub referrals: Arc<referral::services::Services>,
     /// Scratching cards.
     pub cards: CardService,
+    /// Rewards.
+    pub rewards: Arc<reward::services::Services>,
     /// What the process knows of itself.
     pub operations: Arc<dyn Operations>,
 }
@@ -88,6 +93,7 @@ pub struct Api {
     codes: Arc<CodeService>,
     referrals: Arc<referral::services::Services>,
     cards: CardService,
+    rewards: Arc<reward::services::Services>,
     operations: Arc<dyn Operations>,
     routes: Routes,
     limits: BodyLimits,
@@ -136,7 +142,7 @@ pub(crate) struct Call {
 impl Api {
     /// Puts the API together.
     pub fn new(services: Services, config: &Config) -> Self {
-        let Services { store, links, live_campaigns, codes, referrals, cards, operations } =
+        let Services { store, links, live_campaigns, codes, referrals, cards, rewards, operations } =
             services;
         let retention = config.clicks.retention;
         Self {
@@ -147,6 +153,7 @@ impl Api {
             codes,
             referrals,
             cards,
+            rewards,
             store,
             links,
             operations,
@@ -182,7 +189,7 @@ impl Api {
         let Found { route, path } = self.routes.find(&parts.method, parts.uri.path())?;
         let caller = match route.scope {
             None => None,
-            Some(scope) => Some(self.authorise(&parts, scope).await?),
+            Some(scope) => Some(self.authorise(&parts, scope, route.or_scope).await?),
         };
         let body = match self.takes(route.handler) {
             Takes::Nothing => Bytes::new(),
@@ -204,8 +211,13 @@ impl Api {
         }
     }
 
-    /// The caller, if the key holds and is good for `scope`.
-    async fn authorise(&self, parts: &Parts, scope: Scope) -> Result<Caller, Problem> {
+    /// The caller, if the key holds and is good for `scope`, or for the other one if there is one.
+    async fn authorise(
+        &self,
+        parts: &Parts,
+        scope: Scope,
+        or: Option<Scope>,
+    ) -> Result<Caller, Problem> {
         let refused = |detail: &str| Problem::new(Kind::Unauthorized, detail);
         let key = ApiKey::from_headers(&parts.headers).ok_or_else(|| {
             // What was sent is not repeated: it may be most of a key.
@@ -228,10 +240,11 @@ impl Api {
             },
             Some(_) | None => return Err(refused("the API key is unknown, wrong or revoked")),
         };
-        if caller.may(scope) {
+        if caller.may(scope) || or.is_some_and(|other| caller.may(other)) {
             Ok(caller)
         } else {
-            let detail = format!("the API key lacks the scope '{}'", scope.name());
+            let or = or.map(|other| format!(" or '{}'", other.name())).unwrap_or_default();
+            let detail = format!("the API key lacks the scope '{}'{or}", scope.name());
             Err(Problem::new(Kind::Forbidden, detail))
         }
     }
@@ -249,7 +262,11 @@ impl Api {
             | Handler::IssueCode
             | Handler::ChooseCode
             | Handler::AllowMessages
-            | Handler::RevealCard => Takes::Json(self.limits.one),
+            | Handler::RevealCard
+            | Handler::ApproveReward
+            | Handler::DenyReward
+            | Handler::ReplayReward
+            | Handler::ReverseReward => Takes::Json(self.limits.one),
             Handler::CreateLinks | Handler::IssueCodes => Takes::Json(self.limits.batch),
             Handler::PutCampaignVersion => Takes::Document,
             Handler::ListLinks
@@ -274,6 +291,10 @@ impl Api {
             | Handler::EnableCode
             | Handler::GetUser
             | Handler::GetReconciliation
+            | Handler::ListRewards
+            | Handler::GetReward
+            | Handler::ExplainReward
+            | Handler::ExplainUser
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
@@ -319,6 +340,14 @@ impl Api {
             Handler::AllowMessages => self.allow_messages(&call).await,
             Handler::RevealCard => self.reveal_card(&call).await,
             Handler::GetReconciliation => self.get_reconciliation(&call).await,
+            Handler::ListRewards => self.list_rewards(&call).await,
+            Handler::GetReward => self.get_reward(&call).await,
+            Handler::ExplainReward => self.explain_reward(&call).await,
+            Handler::ExplainUser => self.explain_user(&call).await,
+            Handler::ApproveReward => self.decide_on_reward(&call, Act::Approve).await,
+            Handler::DenyReward => self.decide_on_reward(&call, Act::Deny).await,
+            Handler::ReplayReward => self.replay_reward(&call).await,
+            Handler::ReverseReward => self.decide_on_reward(&call, Act::Reverse).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }

@@ -334,7 +334,8 @@ async fn assemble(config: Config) -> Result<(Arc<Parts>, watch::Sender<Arc<Campa
         },
         &config,
     ));
-    let rewards = rewards::assemble(&store, &campaigns, (config.rewards.sweep, &metrics)).await?;
+    let rewards =
+        rewards::assemble(&store, &campaigns, &clock, (config.rewards.sweep, &metrics)).await?;
     let referral_parts = services::Parts {
         store: store.clone(),
         granting: Arc::clone(&rewards.granting),
@@ -440,7 +441,9 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
     let (live_campaigns, codes) = (parts.campaigns.clone(), Arc::clone(&parts.codes));
     let referrals = Arc::clone(&parts.referrals);
     let cards = parts.rewards.cards(&parts.store, &parts.clock, &parts.metrics);
-    let services = Services { store, links, live_campaigns, codes, referrals, cards, operations };
+    let rewards = Arc::clone(&parts.rewards.services);
+    let services =
+        Services { store, links, live_campaigns, codes, referrals, cards, rewards, operations };
     let api = Arc::new(Api::new(services, config));
     let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
     let most_headers = config.limits.headers;

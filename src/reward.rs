@@ -4,13 +4,19 @@
 //! the payment service is asked for, [`draw`] the built-in draw. Then what works: [`granting`] makes rewards
 //! of triggers, [`engine`] does the steps, with [`payment`] as its client. [`cards`] are scratched, reminded of, and
 //! expire; [`sweeper`] finds what was forgotten, and [`reconciliation`] compares the books.
+//!
+//! What people see and do: [`desk`] is where operators find rewards and decide on them, [`explain`] says
+//! why somebody has, or has not, earned something. [`services`] puts these together.
 
 pub mod cards;
+pub mod desk;
 pub mod draw;
 pub mod engine;
+pub mod explain;
 pub mod granting;
 pub mod machine;
 pub mod operation;
 pub mod payment;
 pub mod reconciliation;
+pub mod services;
 pub mod sweeper;

@@ -16,6 +16,10 @@ use self::links::{
 };
 use self::parameters::parameter;
 use self::referrals::{BIND, CLAIM, GET_USER, TAKE_TRIGGER};
+use self::rewards::{
+    APPROVE_REWARD, DENY_REWARD, EXPLAIN_REWARD, EXPLAIN_USER, GET_REWARD, LIST_REWARDS,
+    REPLAY_REWARD, REVERSE_REWARD,
+};
 use super::bindings::BindingView;
 use super::campaigns::{CampaignList, CheckedView, DiffView, VersionPage, VersionView};
 use super::cards::{RevealRequest, RevealedView};
@@ -26,6 +30,7 @@ use super::domains::{DomainList, DomainView};
 use super::links::{BatchResults, LinkBatch, LinkPage, LinkView};
 use super::operations::Readiness;
 use super::reconciliation::ReconciliationView;
+use super::rewards::{RewardChainView, RewardPage, RewardView, UserChainView};
 use super::routes::{Handler, ROUTES, Route};
 use super::triggers::TriggerView;
 use super::users::{MessagesView, UserView};
@@ -34,6 +39,7 @@ use crate::link::domains::{DomainEdit, NewDomain};
 use crate::link::request::{LinkEdit, NewLink};
 use crate::referral::codes::request::{ChosenCode, NewCode};
 use crate::referral::requests::{BindingRequest, ClaimRequest, TriggerRequest};
+use crate::reward::desk::{Decision, ReplayRequest};
 
 mod campaigns;
 mod cards;
@@ -42,6 +48,7 @@ mod domains;
 mod links;
 mod parameters;
 mod referrals;
+mod rewards;
 
 /// What a route takes and gives.
 struct Description {
@@ -151,8 +158,13 @@ fn operation(route: &Route) -> Value {
             operation
                 .insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
         }
-        if let Some(scope) = route.scope {
-            operation.insert("security".to_owned(), json!([{ "api_key": [scope.name()] }]));
+        let scopes: Vec<Value> = [route.scope, route.or_scope]
+            .into_iter()
+            .flatten()
+            .map(|scope| json!({ "api_key": [scope.name()] }))
+            .collect();
+        if !scopes.is_empty() {
+            operation.insert("security".to_owned(), json!(scopes));
         }
     }
     operation
@@ -241,6 +253,14 @@ fn describe(handler: Handler) -> Description {
         Handler::AllowMessages => ALLOW_MESSAGES,
         Handler::RevealCard => REVEAL_CARD,
         Handler::GetReconciliation => GET_RECONCILIATION,
+        Handler::ListRewards => LIST_REWARDS,
+        Handler::GetReward => GET_REWARD,
+        Handler::ExplainReward => EXPLAIN_REWARD,
+        Handler::ExplainUser => EXPLAIN_USER,
+        Handler::ApproveReward => APPROVE_REWARD,
+        Handler::DenyReward => DENY_REWARD,
+        Handler::ReplayReward => REPLAY_REWARD,
+        Handler::ReverseReward => REVERSE_REWARD,
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -326,6 +346,12 @@ fn schemas() -> Map<String, Value> {
     add::<RevealRequest>(&mut schemas);
     add::<RevealedView>(&mut schemas);
     add::<ReconciliationView>(&mut schemas);
+    add::<RewardView>(&mut schemas);
+    add::<RewardPage>(&mut schemas);
+    add::<RewardChainView>(&mut schemas);
+    add::<UserChainView>(&mut schemas);
+    add::<Decision>(&mut schemas);
+    add::<ReplayRequest>(&mut schemas);
     add::<ProblemBody>(&mut schemas);
     add::<Readiness>(&mut schemas);
     schemas

@@ -16,6 +16,8 @@ pub struct Route {
     pub path: &'static str,
     /// By callers with this scope; `None`: by anybody who reaches the listener.
     pub scope: Option<Scope>,
+    /// Or by callers with this one.
+    pub or_scope: Option<Scope>,
     /// Answered by this.
     pub handler: Handler,
 }
@@ -95,6 +97,22 @@ pub enum Handler {
     RevealCard,
     /// Shows what came of comparing the books.
     GetReconciliation,
+    /// Lists rewards.
+    ListRewards,
+    /// Shows a reward.
+    GetReward,
+    /// Says why a reward stands where it stands.
+    ExplainReward,
+    /// Says why a user has, or has not, earned something.
+    ExplainUser,
+    /// Grants a reward that was held.
+    ApproveReward,
+    /// Refuses a reward that was held.
+    DenyReward,
+    /// Sends a parked reward on.
+    ReplayReward,
+    /// Takes a reward back.
+    ReverseReward,
     /// Describes the API.
     OpenApi,
     /// Shows the figures.
@@ -117,7 +135,7 @@ pub(super) const PATH_PARTS: [&str; 8] =
     ["slug", "host", "campaign", "version", "user", "code", "key", "id"];
 
 /// The table.
-pub static ROUTES: [Route; 40] = [
+pub static ROUTES: [Route; 48] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -189,6 +207,14 @@ pub static ROUTES: [Route; 40] = [
     ),
     route(Method::POST, "/v1/rewards/{id}/reveal", REFERRALS, Handler::RevealCard),
     route(Method::GET, "/v1/reconciliation", REWARDS, Handler::GetReconciliation),
+    reading("/v1/campaigns/{campaign}/users/{user}/explain", Handler::ExplainUser),
+    reading("/v1/rewards", Handler::ListRewards),
+    reading("/v1/rewards/{id}", Handler::GetReward),
+    reading("/v1/rewards/{id}/explain", Handler::ExplainReward),
+    route(Method::POST, "/v1/rewards/{id}/approve", REWARDS, Handler::ApproveReward),
+    route(Method::POST, "/v1/rewards/{id}/deny", REWARDS, Handler::DenyReward),
+    route(Method::POST, "/v1/rewards/{id}/replay", REWARDS, Handler::ReplayReward),
+    route(Method::POST, "/v1/rewards/{id}/reverse", REWARDS, Handler::ReverseReward),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),
     route(Method::GET, "/metrics", None, Handler::Metrics),
     route(Method::GET, "/healthz", None, Handler::Health),
@@ -201,7 +227,12 @@ const fn route(
     scope: Option<Scope>,
     handler: Handler,
 ) -> Route {
-    Route { method, path, scope, handler }
+    Route { method, path, scope, or_scope: None, handler }
+}
+
+/// A route by which rewards are looked at: by those who decide on them, and by those who review.
+const fn reading(path: &'static str, handler: Handler) -> Route {
+    Route { method: Method::GET, path, scope: REWARDS, or_scope: Some(Scope::Reviews), handler }
 }
 
 /// The table, ready to be searched: a router for each method, so that a link may be called `batch`.

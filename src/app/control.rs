@@ -84,6 +84,7 @@ fn route_of(path: &str) -> &'static str {
         "/v1/claims" => "claims",
         "/v1/reconciliation" => "reconciliation",
         _ if path.starts_with("/v1/rewards") => "rewards",
+        _ if path.starts_with("/v1/compensations") => "compensations",
         _ if path.starts_with("/v1/campaigns/") && path.ends_with("/bindings") => "bindings",
         _ if path.starts_with("/v1/campaigns/") && path.ends_with("/triggers") => "triggers",
         _ if path.starts_with("/v1/campaigns") => "campaigns",

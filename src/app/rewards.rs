@@ -22,6 +22,7 @@ use crate::reward::granting::{self, Granting};
 use crate::reward::operation::OperationIds;
 use crate::reward::payment::Payment;
 use crate::reward::reconciliation::Reconciliation;
+use crate::reward::services::{self, Services};
 use crate::reward::sweeper::Sweeper;
 use crate::store::{self, Store, secrets};
 
@@ -38,18 +39,22 @@ pub struct Rewards {
     pub sweeper: Arc<Sweeper>,
     /// Tells the engine of work that this process made.
     pub wake: Arc<Notify>,
+    /// What people see and do.
+    pub services: Arc<Services>,
 }
 
 /// Makes what grants rewards.
 pub async fn assemble(
     store: &Store,
     campaigns: &watch::Receiver<Arc<Campaigns>>,
+    clock: &Clock,
     (sweep, metrics): (Duration, &Arc<Metrics>),
 ) -> Result<Rewards, store::Error> {
     let key = secrets::get_or_make(store, secrets::OPERATIONS, &rand::random()).await?;
     let known = Arc::clone(&campaigns.borrow());
     granting::fund_all(store, &known).await?;
-    let (ids, pinned, wake) = (OperationIds::new(&key), Arc::default(), Arc::default());
+    let (ids, pinned, wake) =
+        (OperationIds::new(&key), Arc::<Pinned>::default(), Arc::<Notify>::default());
     let granting = Granting::new(
         store.clone(),
         campaigns.clone(),
@@ -63,7 +68,17 @@ pub async fn assemble(
         Arc::clone(&granting),
         (sweep, Arc::clone(metrics)),
     );
-    Ok(Rewards { granting, ids, pinned, sweeper: Arc::new(sweeper), wake })
+    let services = Services::new(services::Parts {
+        store: store.clone(),
+        campaigns: campaigns.clone(),
+        ids: ids.clone(),
+        pinned: Arc::clone(&pinned),
+        wake: Arc::clone(&wake),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+    });
+    let (sweeper, services) = (Arc::new(sweeper), Arc::new(services));
+    Ok(Rewards { granting, ids, pinned, sweeper, wake, services })
 }
 
 impl Rewards {

@@ -78,6 +78,14 @@ pub enum Kind {
     CardExpired,
     /// The scratch card is not there to be scratched: not yet, or not any more.
     CardNotReady,
+    /// The reward stands where this cannot be done to it.
+    RewardInOtherState,
+    /// The campaign has too little left of its budget.
+    BudgetExhausted,
+    /// Nobody decides on what they asked for themselves.
+    OwnRequest,
+    /// It was decided on already, and differently.
+    CompensationDecided,
     /// The same request is being carried out right now.
     RequestInFlight,
     /// The idempotency key was used for another request.
@@ -90,7 +98,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 38] = [
         Self::MalformedBody,
         Self::InvalidBody,
         Self::InvalidQuery,
@@ -121,6 +129,10 @@ impl Kind {
         Self::CampaignRetired,
         Self::CardExpired,
         Self::CardNotReady,
+        Self::RewardInOtherState,
+        Self::BudgetExhausted,
+        Self::OwnRequest,
+        Self::CompensationDecided,
         Self::RequestInFlight,
         Self::IdempotencyKeyReused,
         Self::Unavailable,
@@ -223,6 +235,20 @@ impl Kind {
             Self::CardNotReady => {
                 ("card-not-ready", StatusCode::CONFLICT, "The card is not there to be scratched")
             }
+            Self::RewardInOtherState => {
+                ("reward-in-other-state", StatusCode::CONFLICT, "The reward is in another state")
+            }
+            Self::BudgetExhausted => {
+                ("budget-exhausted", StatusCode::CONFLICT, "The campaign's budget does not suffice")
+            }
+            Self::OwnRequest => {
+                ("own-request", StatusCode::CONFLICT, "Somebody else has to approve it")
+            }
+            Self::CompensationDecided => (
+                "compensation-decided",
+                StatusCode::CONFLICT,
+                "The compensation was decided on already",
+            ),
             Self::RequestInFlight => (
                 "request-in-flight",
                 StatusCode::CONFLICT,
@@ -418,6 +444,10 @@ impl Problem {
             | Kind::CampaignRetired
             | Kind::CardExpired
             | Kind::CardNotReady
+            | Kind::RewardInOtherState
+            | Kind::BudgetExhausted
+            | Kind::OwnRequest
+            | Kind::CompensationDecided
             | Kind::IdempotencyKeyReused
             | Kind::Internal => {}
         }

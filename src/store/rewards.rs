@@ -4,6 +4,8 @@
 pub mod books;
 pub mod cards;
 pub mod consent;
+pub mod desk;
+pub mod explain;
 pub mod granting;
 pub mod reconcile;
 pub mod sweep;

@@ -41,6 +41,7 @@ mod previews;
 mod qr;
 mod referral_way;
 mod rewards;
+mod rewards_desk;
 mod routing;
 mod sandbox;
 mod sandbox_crash;

@@ -15,6 +15,7 @@ pub mod api;
 pub mod campaign;
 pub mod client;
 pub mod deployment;
+pub mod desk;
 pub mod html;
 pub mod invitations;
 pub mod load;

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use crate::api::campaigns::{MOST_VERSIONS, USUAL_VERSIONS};
 use crate::api::clicks::{LARGEST_REPORT, LARGEST_VISIT_PAGE, USUAL_REPORT, USUAL_VISIT_PAGE};
 use crate::api::links::{LARGEST_PAGE, USUAL_PAGE};
+use crate::api::rewards::{MOST_REWARDS, USUAL_REWARDS};
 use crate::clicks::report::By;
 use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
+use crate::reward::machine::State;
 
 /// What each part of a path is that differs from one request to the next.
 fn path_part(name: &str) -> Option<(&'static str, Value)> {
@@ -59,6 +61,27 @@ fn of_days(name: &str) -> Option<(&'static str, Value)> {
     }
 }
 
+/// What a list of rewards or compensations can be told.
+fn of_rewards(name: &str) -> Option<(&'static str, Value)> {
+    let text = || json!({ "type": "string" });
+    Some(match name {
+        "campaign of rewards" => ("Only those of this campaign", text()),
+        "state of rewards" => {
+            let names = State::ALL.map(State::name);
+            ("Only those in this state", json!({ "type": "string", "enum": names }))
+        }
+        "user of rewards" => ("Only those that this user gets; needs 'campaign'", text()),
+        "invitee" => ("Only those for this invitee's binding; needs 'campaign'", text()),
+        "kind" => ("Only those for this kind of trigger", text()),
+        "limit of rewards" => {
+            let description = "How many a page has at most; it may have fewer, and yet not be \
+                               the last";
+            (description, whole_number(&(1..=MOST_REWARDS), USUAL_REWARDS))
+        }
+        _ => return None,
+    })
+}
+
 /// Parameters of a query without which there is no answer.
 const NEEDED: [&str; 2] = ["from version", "to version"];
 
@@ -75,7 +98,8 @@ pub(super) fn parameter(full_name: &str) -> Value {
     if let Some(part) = path_part(full_name) {
         return described("path", part);
     }
-    if let Some(option) = of_pictures(full_name).or_else(|| of_days(full_name)) {
+    let option = of_pictures(full_name).or_else(|| of_days(full_name));
+    if let Some(option) = option.or_else(|| of_rewards(full_name)) {
         return described("query", option);
     }
     let (place, description, schema) = match full_name {

@@ -127,9 +127,10 @@ impl TestApi {
         let (live, campaigns) = watch::channel(Arc::new(campaigns));
         let operations = Arc::new(NoOperations);
         let codes = Arc::new(codes(&store, campaigns.clone(), &config));
-        let rewards = rewards::assemble(&store, &campaigns, (config.rewards.sweep, &metrics))
-            .await
-            .expect("rewards");
+        let rewards =
+            rewards::assemble(&store, &campaigns, &clock, (config.rewards.sweep, &metrics))
+                .await
+                .expect("rewards");
         let referrals = Arc::new(services::Services::new(
             services::Parts {
                 store: store.clone(),
@@ -151,6 +152,7 @@ impl TestApi {
             codes,
             referrals,
             cards: rewards.cards(&store, &clock, &metrics),
+            rewards: Arc::clone(&rewards.services),
             operations,
         };
         let api = Arc::new(Api::new(services, &config));
