@@ -110,6 +110,8 @@ enum Takes {
     Json(usize),
     /// The document of a campaign.
     Document,
+    /// A line of JSON for each of many.
+    Lines,
 }
 
 /// How large bodies may be, in bytes, and how long they may take.
@@ -197,6 +199,10 @@ impl Api {
                 body::check_type(&parts.headers)?;
                 body::read(body, limit, self.limits.patience).await?
             }
+            Takes::Lines => {
+                body::check_lines(&parts.headers)?;
+                body::read(body, self.limits.batch, self.limits.patience).await?
+            }
             Takes::Document => {
                 body::document_format(&parts.headers)?;
                 body::read(body, document::LARGEST, self.limits.patience).await?
@@ -269,6 +275,7 @@ impl Api {
             | Handler::ReverseReward => Takes::Json(self.limits.one),
             Handler::CreateLinks | Handler::IssueCodes => Takes::Json(self.limits.batch),
             Handler::PutCampaignVersion => Takes::Document,
+            Handler::TakeTriggers => Takes::Lines,
             Handler::ListLinks
             | Handler::GetLink
             | Handler::DeleteLink
@@ -336,6 +343,7 @@ impl Api {
             Handler::Claim => self.claim(&call).await,
             Handler::Bind => self.bind(&call).await,
             Handler::TakeTrigger => self.take_trigger(&call).await,
+            Handler::TakeTriggers => self.take_triggers(&call).await,
             Handler::GetUser => self.get_user(&call).await,
             Handler::AllowMessages => self.allow_messages(&call).await,
             Handler::RevealCard => self.reveal_card(&call).await,

@@ -34,6 +34,18 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+/// Fails if the body does not say that it is lines of JSON. It has to be said: else somebody sends a list.
+pub(crate) fn check_lines(headers: &HeaderMap) -> Result<(), Problem> {
+    match essence(headers).as_deref() {
+        Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(()),
+        Some(_) | None => {
+            let detail = "send the header 'Content-Type: application/x-ndjson', and one JSON object a \
+                          line";
+            Err(Problem::new(Kind::UnsupportedMediaType, detail))
+        }
+    }
+}
+
 /// How the document in a body is written. It has to be said: nobody should have to guess.
 pub(crate) fn document_format(headers: &HeaderMap) -> Result<Format, Problem> {
     match essence(headers).as_deref() {

@@ -15,7 +15,7 @@ use self::links::{
     CREATE_LINK, CREATE_LINKS, EDIT_LINK, GET_CLICKS, LIST_LINKS, LIST_VISITS, drawing,
 };
 use self::parameters::parameter;
-use self::referrals::{BIND, CLAIM, GET_USER, TAKE_TRIGGER};
+use self::referrals::{BIND, CLAIM, GET_USER, TAKE_TRIGGER, TAKE_TRIGGERS};
 use self::rewards::{
     APPROVE_REWARD, DENY_REWARD, EXPLAIN_REWARD, EXPLAIN_USER, GET_REWARD, LIST_REWARDS,
     REPLAY_REWARD, REVERSE_REWARD,
@@ -32,7 +32,7 @@ use super::operations::Readiness;
 use super::reconciliation::ReconciliationView;
 use super::rewards::{RewardChainView, RewardPage, RewardView, UserChainView};
 use super::routes::{Handler, ROUTES, Route};
-use super::triggers::TriggerView;
+use super::triggers::{TriggerLine, TriggerView};
 use super::users::{MessagesView, UserView};
 use crate::http::problem::{Kind, ProblemBody};
 use crate::link::domains::{DomainEdit, NewDomain};
@@ -74,6 +74,8 @@ enum Content {
     Json,
     /// JSON of this schema.
     Schema(&'static str),
+    /// A line of JSON of this schema for each of many.
+    Lines(&'static str),
     /// JSON of one of these schemas.
     Either(&'static str, &'static str),
 }
@@ -177,6 +179,7 @@ fn answer(description: &str, content: Content) -> Value {
         Content::Bytes(content_type) => json!({ content_type: {} }),
         Content::Json => json!({ "application/json": { "schema": { "type": "object" } } }),
         Content::Schema(name) => json!({ "application/json": { "schema": reference(name) } }),
+        Content::Lines(name) => json!({ "application/x-ndjson": { "schema": reference(name) } }),
         Content::Either(one, other) => {
             let schema = json!({ "oneOf": [reference(one), reference(other)] });
             json!({ "application/json": { "schema": schema } })
@@ -249,6 +252,7 @@ fn describe(handler: Handler) -> Description {
         Handler::Claim => CLAIM,
         Handler::Bind => BIND,
         Handler::TakeTrigger => TAKE_TRIGGER,
+        Handler::TakeTriggers => TAKE_TRIGGERS,
         Handler::GetUser => GET_USER,
         Handler::AllowMessages => ALLOW_MESSAGES,
         Handler::RevealCard => REVEAL_CARD,
@@ -341,6 +345,7 @@ fn schemas() -> Map<String, Value> {
     add::<BindingView>(&mut schemas);
     add::<TriggerRequest>(&mut schemas);
     add::<TriggerView>(&mut schemas);
+    add::<TriggerLine>(&mut schemas);
     add::<UserView>(&mut schemas);
     add::<MessagesView>(&mut schemas);
     add::<RevealRequest>(&mut schemas);

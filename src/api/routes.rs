@@ -89,6 +89,8 @@ pub enum Handler {
     Bind,
     /// Takes what a user reached.
     TakeTrigger,
+    /// `POST /v1/campaigns/{campaign}/triggers/batch`
+    TakeTriggers,
     /// Shows what is known of a user.
     GetUser,
     /// Says whether a user wants messages.
@@ -135,7 +137,7 @@ pub(super) const PATH_PARTS: [&str; 8] =
     ["slug", "host", "campaign", "version", "user", "code", "key", "id"];
 
 /// The table.
-pub static ROUTES: [Route; 48] = [
+pub static ROUTES: [Route; 49] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -198,6 +200,7 @@ pub static ROUTES: [Route; 48] = [
     route(Method::POST, "/v1/claims", REFERRALS, Handler::Claim),
     route(Method::POST, "/v1/campaigns/{campaign}/bindings", REFERRALS, Handler::Bind),
     route(Method::POST, "/v1/campaigns/{campaign}/triggers", TRIGGERS, Handler::TakeTrigger),
+    route(Method::POST, "/v1/campaigns/{campaign}/triggers/batch", TRIGGERS, Handler::TakeTriggers),
     route(Method::GET, "/v1/campaigns/{campaign}/users/{user}", REFERRALS, Handler::GetUser),
     route(
         Method::PUT,

@@ -105,3 +105,86 @@ async fn a_retired_campaign_takes_no_more_triggers_but_repeats_its_answers() {
     let unknown = test.api.call("POST", "/v1/campaigns/autumn/triggers", event().to_string()).await;
     assert_eq!(refusal(&unknown), (404, "not-found".to_owned()));
 }
+
+/// Sends lines; their results.
+async fn batch(test: &Referrals, body: impl Into<Vec<u8>>) -> Vec<Value> {
+    let authorization = format!("Bearer {}", test.api.key);
+    let headers =
+        [("authorization", authorization.as_str()), ("content-type", "application/x-ndjson")];
+    let path = "/v1/campaigns/spring/triggers/batch";
+    let answer = test.api.send("POST", path, &headers, body.into()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_broken_line_in_a_batch_spoils_no_other() {
+    let test = Referrals::screened(json!([])).await;
+    let line = |field: &str, value: Value| with(field, value).to_string();
+    let lines = [
+        line("event_id", json!("a")),
+        "{\"event_id\": \"b\", ".to_owned(),
+        line("kind", json!("paid")),
+        String::new(),
+        line("event_id", json!("a")),
+        line("amount_minor", json!(-1)),
+        line("currency", json!("EUR")),
+        line("occurred_at", json!("2031-01-01T00:00:00Z")),
+        "[1]".to_owned(),
+        with("event_id", json!("a")).to_string().replace("5000", "5001"),
+        line("event_id", json!("c")),
+    ];
+    let mut body = lines.join("\n").into_bytes();
+    body.extend(b"\n\xff\xfe\n");
+    // Lines are stored in no particular order: which of two that differ is refused is only known if one is
+    // there already.
+    assert_eq!(test.trigger(with("event_id", json!("a"))).await.status, 201);
+    let results = batch(&test, body).await;
+    let told: Vec<(u64, u64, String)> = results
+        .iter()
+        .map(|it| {
+            let number = |name: &str| it[name].as_u64().expect("a number");
+            let problem = it["problem"]["type"].as_str().unwrap_or_default();
+            (number("line"), number("status"), problem.replace("urn:waypost:problem:", ""))
+        })
+        .collect();
+    let told: Vec<(u64, u64, &str)> = told.iter().map(|it| (it.0, it.1, it.2.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (1, 200, ""),
+            (2, 400, "malformed-body"),
+            (3, 422, "invalid-body"),
+            (5, 200, ""),
+            (6, 422, "invalid-body"),
+            (7, 422, "invalid-body"),
+            (8, 422, "invalid-body"),
+            (9, 422, "invalid-body"),
+            (10, 409, "event-differs"),
+            (11, 201, ""),
+            (12, 400, "malformed-body"),
+        ]
+    );
+    assert_eq!(results[0]["trigger"], results[3]["trigger"]);
+    assert_eq!(test.api.count("SELECT count(*) FROM trigger_event").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_large_batch_is_stored_in_few_transactions() {
+    let test = Referrals::screened(json!([])).await;
+    let lines: Vec<String> = (0..3_000)
+        .map(|number| {
+            let mut event = with("event_id", json!(format!("e-{number}")));
+            event["user"] = json!(format!("user-{}", number % 700));
+            event.to_string()
+        })
+        .collect();
+    let results = batch(&test, lines.join("\n")).await;
+    assert!(results.iter().all(|it| it["status"] == 201), "{results:?}");
+    assert_eq!(test.api.count("SELECT count(*) FROM trigger_event").await, 3_000);
+    let transactions =
+        test.api.count("SELECT count(DISTINCT xmin::text::bigint) FROM trigger_event").await;
+    assert!(transactions < 300, "{transactions} transactions");
+    let wrong = test.api.call("POST", "/v1/campaigns/spring/triggers/batch", "{}").await;
+    assert_eq!(refusal(&wrong), (415, "unsupported-media-type".to_owned()));
+}

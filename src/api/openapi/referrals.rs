@@ -62,6 +62,21 @@ pub(super) const TAKE_TRIGGER: Description = Description {
         ],
     )
 };
+pub(super) const TAKE_TRIGGERS: Description = Description {
+    parameters: &["campaign"],
+    documents: &["application/x-ndjson"],
+    problems: &[
+        Kind::MalformedBody,
+        Kind::BodyTooLarge,
+        Kind::UnsupportedMediaType,
+        Kind::InvalidQuery,
+        Kind::NotFound,
+    ],
+    ..one_link(
+        "Takes what users reached, one of them a line; each line has an answer of its own",
+        &[(200, "A line for each line, in their order", Content::Lines("TriggerLine"))],
+    )
+};
 pub(super) const GET_USER: Description = Description {
     parameters: &["campaign", "user"],
     ..one_link(
