@@ -247,22 +247,18 @@ mod tests {
     #[test]
     fn a_reminder_that_would_come_after_the_end_does_not_come() {
         let short = ScratchCard { life_days: 1, ..card(3, true) };
-        // Until 20:00 in Jakarta; the second and third fall into the night.
-        let expected = ["2027-01-01T19:00:00Z expire"];
-        let begin = at("2026-12-31T19:00:00Z");
-        let done = walk(&short, begin);
-        assert_eq!(done.last().map(String::as_str), expected.last().copied());
-        let late = ScratchCard { reminders: 1, ..short };
-        // Half a day after 14:00 there is 02:00, and the morning begins at 09:00.
-        assert_eq!(
-            walk(&late, at("2027-01-01T07:00:00Z")).first().map(String::as_str),
-            Some("2027-01-02T02:00:00Z 1 0")
-        );
-        // At 22:00 the day before the end: the morning comes too late.
-        let ends_at_night = ScratchCard { reminders: 10, ..late };
-        for line in walk(&ends_at_night, at("2027-01-01T20:00:00Z")) {
-            assert!(!line.starts_with("2027-01-02T20"), "{line}");
-        }
+        // From 03:00 there until 03:00: after 6, 12 and 18 hours, and the last of these is at 21:00.
+        let expected = [
+            "2027-01-01T02:00:00Z 1 0",
+            "2027-01-01T08:00:00Z 2 0",
+            "2027-01-01T14:00:00Z too late",
+            "2027-01-01T20:00:00Z expire",
+        ];
+        assert_eq!(walk(&short, at("2027-01-01T03:00:00+07:00")), expected);
+        // From 20:00 there until 20:00: two reminders wait for the morning, and the later one is sent.
+        let expected =
+            ["2027-01-02T02:00:00Z 2 0", "2027-01-02T07:00:00Z 3 0", "2027-01-02T13:00:00Z expire"];
+        assert_eq!(walk(&short, at("2027-01-01T20:00:00+07:00")), expected);
     }
 
     #[test]

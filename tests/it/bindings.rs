@@ -460,7 +460,13 @@ async fn a_users_page_has_all_that_an_app_shows() {
     let shown = page("ann").await;
     assert_eq!(shown.status, 200, "{shown:?}");
     let mut shown = shown.json();
-    let codes = shown.as_object_mut().and_then(|it| it.remove("codes")).expect("codes");
+    let [codes, cards] =
+        ["codes", "cards"].map(|name| shown.as_object_mut().and_then(|it| it.remove(name)));
+    let (codes, cards) = (codes.expect("codes"), cards.expect("cards"));
+    assert_eq!(
+        (&cards[0]["kind"], &cards[0]["state"]),
+        (&json!("loan_disbursed"), &json!("preparing"))
+    );
     let expected = json!({
         "campaign": "spring", "user": "ann", "code": ann,
         "share_url": format!("https://go.example/r/{ann}"),
@@ -468,6 +474,7 @@ async fn a_users_page_has_all_that_an_app_shows() {
             "opened": 7, "bound": 3, "held": 1,
             "reached": { "credit_granted": 3, "loan_disbursed": 1 },
         },
+        "messages": { "allowed": true },
     });
     assert_eq!(shown, expected);
     assert_eq!((&codes[0]["code"], &codes[0]["opened"]), (&json!(ann), &json!(5)));
@@ -480,6 +487,7 @@ async fn a_users_page_has_all_that_an_app_shows() {
     let nobody = page("nobody").await.json();
     let empty = json!({ "opened": 0, "bound": 0, "held": 0, "reached": {} });
     assert_eq!((&nobody["invited"], &nobody["codes"]), (&empty, &json!([])));
+    assert_eq!(nobody["cards"], json!([]));
     assert!(nobody.get("code").is_none() && nobody.get("bound").is_none(), "{nobody}");
     let unknown = test.api.call("GET", "/v1/campaigns/autumn/users/ann", "").await;
     assert_eq!(refusal(&unknown), said(404, "not-found"));

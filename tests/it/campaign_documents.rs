@@ -90,29 +90,19 @@ const CASES: [Case; 28] = [
         "conflict",
         "hours",
     ),
-    case(
-        ("to = \"09:00\"", "to = \"21:00\""),
-        "/scratch_card/quiet_hours/to",
-        "conflict",
-        "quiet_hours",
-    ),
-    case(
-        ("to = \"09:00\"", "to = \"9 am\""),
-        "/scratch_card/quiet_hours/to",
-        "wrong-type",
-        "quiet_hours",
-    ),
+    case(("to = \"09:00\"", "to = \"21:00\""), "/scratch_card/quiet_hours/to", "conflict", "to"),
+    case(("to = \"09:00\"", "to = \"9 am\""), "/scratch_card/quiet_hours/to", "wrong-type", "to"),
     case(
         ("to = \"09:00\"", "until = \"09:00\""),
         "/scratch_card/quiet_hours/until",
         "unknown-field",
-        "quiet_hours",
+        "until",
     ),
     case(
         ("Asia/Jakarta", "Asia/Djakarta "),
         "/scratch_card/quiet_hours/time_zone",
         "wrong-type",
-        "quiet_hours",
+        "time_zone",
     ),
     case(("\"C1234567\"", "\"1234567\""), "/apps/stores/0/app_id", "bad-character", "app_id"),
 ];

@@ -1,57 +1,16 @@
 //! Rewards, from a trigger to the money: granted within cap and budget, and worked off by the engine.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use waypost::config::Config;
-use waypost::reward::engine::{Engine, Parts, Settings};
-use waypost::reward::payment::Payment;
 
+use super::support::engine::work;
 use super::support::referrals::{Referrals, document};
 use super::support::sandbox::Sandbox;
 use super::support::{eventually, quiet};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An engine that works for a test's API until it is dropped.
-struct Working {
-    engine: JoinHandle<()>,
-    _stop: watch::Sender<bool>,
-}
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        self.engine.abort();
-    }
-}
-
-fn work(test: &Referrals, payment_service: &Sandbox) -> Working {
-    let mut config = Config::default();
-    let url = format!("http://{}/", payment_service.address());
-    config.payment.url = Some(url.parse().expect("a URL"));
-    let payment = Payment::new(&config).expect("a client").expect("a service");
-    let api = &test.api;
-    let parts = Parts {
-        store: api.store.clone(),
-        payment,
-        ids: api.rewards.ids.clone(),
-        pinned: Arc::clone(&api.rewards.pinned),
-        wake: Arc::clone(&api.rewards.wake),
-        clock: api.clock.clone(),
-        metrics: Arc::clone(&api.metrics),
-    };
-    let settings =
-        Settings { lease: Duration::from_secs(30), deadline: Duration::from_secs(3), calls: 16 };
-    let (stop, stopped) = watch::channel(false);
-    Working {
-        engine: tokio::spawn(Arc::new(Engine::new(parts, settings)).run(stopped)),
-        _stop: stop,
-    }
-}
 
 async fn bind(test: &Referrals, code: &str, invitee: &str) {
     let bound = test.bind(json!({ "code": code, "invitee": invitee })).await;
@@ -192,13 +151,14 @@ async fn a_promise_is_kept_as_it_was_when_the_invitee_was_bound() {
 }
 
 #[tokio::test]
-async fn what_was_told_before_the_binding_is_granted_after_it() {
+async fn what_was_told_before_the_binding_is_granted_with_it_and_once() {
     let test = Referrals::screened(json!([])).await;
     let told = test.reached("ben", "loan_disbursed").await;
     let id = told.json()["id"].as_i64().expect("a number");
     assert_eq!(states(&test).await, "");
     let code = test.code("ann").await;
     bind(&test, &code, "ben").await;
+    assert_eq!(states(&test).await, "CREATE 1");
     for _ in 0..2 {
         test.api.rewards.granting.grant_late(&[id]).await.expect("granted");
         assert_eq!(states(&test).await, "CREATE 1");

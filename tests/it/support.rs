@@ -13,9 +13,11 @@
 
 pub mod api;
 pub mod campaign;
+pub mod cards;
 pub mod client;
 pub mod deployment;
 pub mod desk;
+pub mod engine;
 pub mod html;
 pub mod invitations;
 pub mod load;
