@@ -128,10 +128,14 @@ fn read_json<T: DeserializeOwned>(text: &str, is_json: bool) -> Result<T, Fault>
             Category::Syntax | Category::Eof | Category::Io => return malformed(inner),
         };
         // What is not there was missed at the end of its table, which may be far away.
-        let line = if fault.reason == Reason::Required {
-            place::Places::new(text, Format::Json).line_of(&fault.pointer)
+        // What is judged only when it was read, is told when its table has ended, if it was the last in it.
+        let is_read_first = fault.reason == Reason::Required
+            || (fault.reason == Reason::WrongType && !inner.to_string().starts_with("duplicate "));
+        let line = Some(inner.line());
+        let line = if is_read_first {
+            place::Places::new(text, Format::Json).line_of(&fault.pointer).or(line)
         } else {
-            Some(inner.line())
+            line
         };
         Fault { line, ..fault }
     })?;
