@@ -338,9 +338,12 @@ def an_operation_has_the_same_bytes_each_time(story):
 def nothing_is_sent_after_the_dedupe_window(story):
     first = {}
     for line in story.seen:
-        begin = first.setdefault(line["operation_id"], line)
+        # What was refused or lost before it was applied is as if it had never been sent.
+        if line["decision"].startswith("applied"):
+            first.setdefault(line["operation_id"], line)
+        begin = first.get(line["operation_id"], line)
         if moment(line["at"]) - moment(begin["at"]) > timedelta(seconds=story.dedupe_window):
-            yield f"sent again later than {story.dedupe_window} s after the first time", begin, line
+            yield f"sent again later than {story.dedupe_window} s after it was applied", begin, line
 
 
 def disagreements(story, reward, step):

@@ -18,7 +18,7 @@ use waypost::planted::Boundary;
 use super::child::Child;
 use super::database;
 use super::preset::Preset;
-use super::room::{LEASE_SECONDS, SWEEP_SECONDS};
+use super::room::settings;
 use super::run::{CAMPAIGN, Outcome, Plan, judge, keep};
 use super::shared::support::deployment::key_for;
 use super::shared::support::servers::new_directory;
@@ -77,14 +77,10 @@ impl Stage {
         }
         let environment = [
             ("DATABASE_URL", database.url()),
-            ("WAYPOST_EDGE__WORKERS", "1".to_owned()),
             ("WAYPOST_PAYMENT__URL", format!("http://{}/", sandbox.address())),
-            ("WAYPOST_REWARDS__LEASE_SECONDS", LEASE_SECONDS.to_string()),
-            ("WAYPOST_REWARDS__SWEEP_SECONDS", SWEEP_SECONDS.to_string()),
-            ("WAYPOST_REFERRALS__POOL_BATCH", "1000".to_owned()),
         ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec();
+        .map(|(name, value)| (name.to_owned(), value));
+        let environment = environment.into_iter().chain(settings(preset)).collect();
         let plan = Plan {
             preset: preset.name.to_owned(),
             seed,

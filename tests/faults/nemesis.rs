@@ -15,7 +15,7 @@ use waypost::local::Signal;
 
 use super::child::told;
 use super::preset::{Blow, Preset};
-use super::room::{LEASE_SECONDS, Room, Worker};
+use super::room::{Room, Worker};
 use super::run::Plan;
 use super::shared::support::wait::hold;
 use super::shared::support::{Endpoint, Traffic};
@@ -56,7 +56,7 @@ fn plan(preset: &Preset, seed: u64) -> [Vec<Planned>; 2] {
         let (mut planned, mut length) = (Vec::new(), Duration::ZERO);
         while let Some(blow) = blows.choose(&mut chance) {
             let lasts = match blow {
-                Blow::StopWorker => LEASE_SECONDS * 1_000 + chance.random_range(500..2_500),
+                Blow::StopWorker => preset.lease_seconds * 1_000 + chance.random_range(500..2_500),
                 Blow::KillPostgres => 0,
                 Blow::KillWorker | Blow::CutDatabase | Blow::CutPayments => {
                     chance.random_range(50..800)
@@ -80,7 +80,8 @@ fn plan(preset: &Preset, seed: u64) -> [Vec<Planned>; 2] {
 pub(crate) async fn process(words: &Words) -> bool {
     let plan_of_run = Plan::read(words);
     let preset = plan_of_run.preset();
-    let room = Room::start(Endpoint::Tcp(plan_of_run.payments), &plan_of_run.planted).await;
+    let told_to_workers = (preset, plan_of_run.planted.as_str());
+    let room = Room::start(Endpoint::Tcp(plan_of_run.payments), told_to_workers).await;
     let [one, two] = &room.workers;
     let workers = [one.process().await.control(), two.process().await.control()];
     say(json!({ "workers": workers, "database": room.database }));
@@ -156,8 +157,8 @@ async fn strike_once(room: &Room, worker: &Worker, planned: &Planned) {
             worker.to_payments.set(Traffic::Flows);
         }
         Blow::DelayPayments => {
-            // Longer than the deadline of a call, 3 s.
-            worker.to_payments.set(Traffic::Delayed(Duration::from_millis(3_500)));
+            // Longer than the deadline of a call.
+            worker.to_payments.set(Traffic::Delayed(Duration::from_millis(1_300)));
             hold(lasts).await;
             worker.to_payments.set(Traffic::Flows);
         }

@@ -56,6 +56,9 @@ pub(crate) struct Preset {
     /// What goes wrong in the payment service: names and probabilities, as its command line has them.
     pub(crate) payments: &'static [(&'static str, f64)],
     pub(crate) delay_milliseconds: u64,
+    /// What a call may cost the workers, and how long a lease is: short, so that much is late.
+    pub(crate) deadline_milliseconds: u64,
+    pub(crate) lease_seconds: u64,
     pub(crate) dedupe_window_seconds: u64,
     /// For how long the work may go on after the last blow, in seconds.
     pub(crate) patience_seconds: u64,
@@ -141,7 +144,9 @@ const STORM: Preset = Preset {
         ("error-before", 0.05),
         ("error-after", 0.1),
     ],
-    delay_milliseconds: 3_500,
+    delay_milliseconds: 1_500,
+    deadline_milliseconds: 1_000,
+    lease_seconds: 3,
     dedupe_window_seconds: 86_400,
     patience_seconds: 60,
 };
@@ -149,13 +154,23 @@ const STORM: Preset = Preset {
 /// The others are made so that one kind of mistake shows for certain.
 const ALL: &[Preset] = &[
     STORM,
-    Preset { name: "calm", seconds: 6, blows: &[], payments: &[], ..STORM },
+    // So patient that nobody repeats anything because the machine is busy.
+    Preset {
+        name: "calm",
+        seconds: 6,
+        blows: &[],
+        payments: &[],
+        deadline_milliseconds: 10_000,
+        lease_seconds: 25,
+        ..STORM
+    },
     Preset {
         name: "lost-leases",
         seconds: 20,
         blows: &[Blow::StopWorker],
+        // What comes too late for those who wait is there for those who were stopped meanwhile.
         payments: &[("delay", 0.7)],
-        delay_milliseconds: 2_500,
+        delay_milliseconds: 1_500,
         ..STORM
     },
     Preset {
@@ -170,7 +185,7 @@ const ALL: &[Preset] = &[
         seconds: 20,
         blows: &[Blow::KillWorker],
         payments: &[("delay", 0.5)],
-        delay_milliseconds: 1_500,
+        delay_milliseconds: 700,
         ..STORM
     },
     Preset {

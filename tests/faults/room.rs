@@ -5,13 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use waypost::local::{Durability, Place, PostgresServer};
 use waypost::store::migrate::migrate;
 
+use super::preset::Preset;
 use super::shared::support::servers::{new_directory, store};
 use super::shared::support::{Endpoint, Proxy, TestRedis, Waypost};
 
-/// How long a lease is in a run, in seconds: short, so that many of them end.
-pub(crate) const LEASE_SECONDS: u64 = 3;
-/// How often the sweeper looks, and for how long it leaves alone what is new, in seconds.
-pub(crate) const SWEEP_SECONDS: u64 = 3;
+/// What all workers of a run are set to.
+pub(crate) fn settings(preset: &Preset) -> impl Iterator<Item = (String, String)> {
+    let settings = [
+        ("EDGE__WORKERS", 1),
+        ("PAYMENT__DEADLINE_MILLISECONDS", preset.deadline_milliseconds),
+        ("REWARDS__LEASE_SECONDS", preset.lease_seconds),
+        ("REFERRALS__POOL_BATCH", 1_000),
+    ];
+    settings.into_iter().map(|(name, value)| (format!("WAYPOST_{name}"), value.to_string()))
+}
 
 /// A worker, and the ways that lead out of it.
 pub(crate) struct Worker {
@@ -22,21 +29,21 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    async fn new(room: (&PostgresServer, &TestRedis), payments: Endpoint, planted: &str) -> Self {
+    async fn new(
+        room: (&PostgresServer, &TestRedis),
+        payments: Endpoint,
+        (preset, planted): (&Preset, &str),
+    ) -> Self {
         let to_database = Proxy::start(Endpoint::Unix(room.0.socket())).await;
         let to_payments = Proxy::start(payments).await;
         let environment = [
             ("DATABASE_URL", format!("postgresql://waypost@{}/waypost", to_database.address())),
             ("REDIS_URL", room.1.url()),
-            ("WAYPOST_EDGE__WORKERS", "1".to_owned()),
             ("WAYPOST_PAYMENT__URL", format!("http://{}/", to_payments.address())),
-            ("WAYPOST_REWARDS__LEASE_SECONDS", LEASE_SECONDS.to_string()),
-            ("WAYPOST_REWARDS__SWEEP_SECONDS", SWEEP_SECONDS.to_string()),
-            ("WAYPOST_REFERRALS__POOL_BATCH", "1000".to_owned()),
             ("WAYPOST_PLANTED", planted.to_owned()),
         ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec();
+        .map(|(name, value)| (name.to_owned(), value));
+        let environment = environment.into_iter().chain(settings(preset)).collect();
         let mut worker =
             Self { to_database, to_payments, environment, process: tokio::sync::Mutex::new(None) };
         worker.start().await;
@@ -86,7 +93,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// Starts all of it. The bugs in `planted` are in the program only in a build that has them.
-    pub(crate) async fn start(payments: Endpoint, planted: &str) -> Self {
+    pub(crate) async fn start(payments: Endpoint, told: (&Preset, &str)) -> Self {
         let start = || {
             let place = Place::prepare(&new_directory()).expect("a directory for servers");
             let server = PostgresServer::start(&Arc::new(place), Durability::Thrown);
@@ -100,8 +107,8 @@ impl Room {
         let redis = TestRedis::start().await;
         let both = (&postgres, &redis);
         let workers = [
-            Worker::new(both, payments.clone(), planted).await,
-            Worker::new(both, payments, planted).await,
+            Worker::new(both, payments.clone(), told).await,
+            Worker::new(both, payments, told).await,
         ];
         let postgres = Arc::new(Mutex::new(postgres));
         Self { postgres, redis: tokio::sync::Mutex::new(redis), workers, database }
