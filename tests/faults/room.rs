@@ -15,6 +15,8 @@ pub(crate) fn settings(preset: &Preset) -> impl Iterator<Item = (String, String)
         ("EDGE__WORKERS", 1),
         ("PAYMENT__DEADLINE_MILLISECONDS", preset.deadline_milliseconds),
         ("REWARDS__LEASE_SECONDS", preset.lease_seconds),
+        // How often what was forgotten is looked for, and how old it is then: twice within the patience of a run.
+        ("REWARDS__SWEEP_SECONDS", 4),
         ("REFERRALS__POOL_BATCH", 1_000),
     ];
     settings.into_iter().map(|(name, value)| (format!("WAYPOST_{name}"), value.to_string()))
