@@ -537,6 +537,10 @@ def main():
                 print(f"    {json.dumps(row)}")
     for name, count in names.items():
         print(f"total {name} {count}")
+    states = defaultdict(int)
+    for row in story.rewards.values():
+        states[row["state"]] += 1
+    print("rewards " + " ".join(f"{state}={count}" for state, count in sorted(states.items())))
     print(f"checked {len(INVARIANTS)} invariants on {len(story.rewards)} rewards: {len(wrong)} violations")
     return 1 if wrong else 0
 

@@ -1,5 +1,6 @@
 //! One run from its beginning to the verdict, and many of them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -67,8 +68,10 @@ impl Plan {
 
 /// What a run came to.
 pub(crate) struct Outcome {
-    /// How many rewards there were, and how often something was broken on purpose.
+    /// How many rewards there were, and how many of them were paid.
     pub(crate) rewards: u64,
+    pub(crate) paid: u64,
+    /// How often something was broken on purpose.
     pub(crate) faults: usize,
     /// The invariants that were broken, in the order in which the checker found them.
     pub(crate) violated: Vec<String>,
@@ -194,10 +197,13 @@ pub(crate) async fn judge(preset: &Preset, directory: &Path) -> Outcome {
     let violated: Vec<String> =
         totals.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect();
     assert_eq!(violated.is_empty(), done.status.success(), "the checker contradicts itself");
-    let last = verdict.lines().last().unwrap_or_default();
-    let rewards = last.split(' ').nth(4).and_then(|word| word.parse().ok());
-    let rewards = rewards.unwrap_or_else(|| panic!("no number of rewards in: {last}"));
-    Outcome { rewards, faults: 0, violated, verdict, directory: directory.to_owned() }
+    let states = verdict.lines().find_map(|line| line.strip_prefix("rewards "));
+    let states = states.unwrap_or_else(|| panic!("no states of rewards in:\n{verdict}"));
+    let count = |(state, count): (&str, &str)| (state.to_owned(), count.parse().expect("a number"));
+    let states: BTreeMap<String, u64> =
+        states.split(' ').filter_map(|word| word.split_once('=')).map(count).collect();
+    let (rewards, paid) = (states.values().sum(), states.get("PAID").copied().unwrap_or(0));
+    Outcome { rewards, paid, faults: 0, violated, verdict, directory: directory.to_owned() }
 }
 
 /// A file beside this one.
@@ -208,11 +214,11 @@ pub(crate) fn script(name: &str) -> PathBuf {
 /// Makes a run, prints its line, and where something is wrong all that tells of it. Whether it was good.
 pub(crate) async fn run_and_tell(preset: &'static Preset, seed: u64) -> Outcome {
     let outcome = run(preset, seed, "").await;
-    let (rewards, faults) = (outcome.rewards, outcome.faults);
+    let (rewards, paid, faults) = (outcome.rewards, outcome.paid, outcome.faults);
     let name = preset.name;
     let violations = outcome.violated.len();
     say(format_args!(
-        "{name} seed {seed}: {rewards} rewards, {faults} faults, {violations} violations"
+        "{name} seed {seed}: {rewards} rewards, {paid} of them paid, {faults} faults, {violations} violations"
     ));
     if violations > 0 {
         let kept = keep(&outcome.directory, &format!("{name}-{seed}"));

@@ -50,7 +50,7 @@ async fn storms() {
     for seed in 1..=3 {
         let outcome = run_and_tell(storm, seed).await;
         assert!(outcome.violated.is_empty(), "{}", outcome.verdict);
-        assert!(outcome.rewards > 100 && outcome.faults > 10, "nothing happened");
+        assert!(outcome.paid > 30 && outcome.faults > 30, "little happened: {}", outcome.verdict);
     }
 }
 
