@@ -39,6 +39,7 @@ pub mod cards;
 pub mod claims;
 pub mod clicks;
 pub mod codes;
+pub mod compensations;
 pub mod domains;
 pub mod links;
 pub mod once;
@@ -272,8 +273,12 @@ impl Api {
             | Handler::ApproveReward
             | Handler::DenyReward
             | Handler::ReplayReward
-            | Handler::ReverseReward => Takes::Json(self.limits.one),
-            Handler::CreateLinks | Handler::IssueCodes => Takes::Json(self.limits.batch),
+            | Handler::ReverseReward
+            | Handler::ApproveCompensation
+            | Handler::RejectCompensation => Takes::Json(self.limits.one),
+            Handler::CreateLinks | Handler::IssueCodes | Handler::RequestCompensation => {
+                Takes::Json(self.limits.batch)
+            }
             Handler::PutCampaignVersion => Takes::Document,
             Handler::TakeTriggers => Takes::Lines,
             Handler::ListLinks
@@ -302,6 +307,8 @@ impl Api {
             | Handler::GetReward
             | Handler::ExplainReward
             | Handler::ExplainUser
+            | Handler::ListCompensations
+            | Handler::GetCompensation
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
@@ -356,6 +363,11 @@ impl Api {
             Handler::DenyReward => self.decide_on_reward(&call, Act::Deny).await,
             Handler::ReplayReward => self.replay_reward(&call).await,
             Handler::ReverseReward => self.decide_on_reward(&call, Act::Reverse).await,
+            Handler::RequestCompensation => self.request_compensation(&call).await,
+            Handler::ListCompensations => self.list_compensations(&call).await,
+            Handler::GetCompensation => self.get_compensation(&call).await,
+            Handler::ApproveCompensation => self.approve_compensation(&call).await,
+            Handler::RejectCompensation => self.reject_compensation(&call).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }

@@ -6,9 +6,11 @@
 //! expire; [`sweeper`] finds what was forgotten, and [`reconciliation`] compares the books.
 //!
 //! What people see and do: [`desk`] is where operators find rewards and decide on them, [`explain`] says
-//! why somebody has, or has not, earned something. [`services`] puts these together.
+//! why somebody has, or has not, earned something, and [`compensations`] grant by hand what was owed. [`services`]
+//! puts these together.
 
 pub mod cards;
+pub mod compensations;
 pub mod desk;
 pub mod draw;
 pub mod engine;

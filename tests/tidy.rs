@@ -29,6 +29,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("reward/cards/service", &["campaign", "clock", "metrics", "store"]),
     ("reward/sweeper", &["campaign", "metrics", "store"]),
     ("reward/reconciliation", &["store"]),
+    ("reward/compensations", &["fault"]),
+    ("reward/compensations/service", &["campaign", "clock", "fault", "metrics", "store"]),
     ("reward/desk", &["campaign", "fault"]),
     ("reward/desk/service", &["campaign", "clock", "fault", "metrics", "store"]),
     ("reward/explain/service", &["campaign", "store"]),

@@ -10,6 +10,10 @@ use self::campaigns::{
 };
 use self::cards::{ALLOW_MESSAGES, GET_RECONCILIATION, REVEAL_CARD};
 use self::codes::{CHOOSE_CODE, DISABLE_CODE, ENABLE_CODE, GET_CODE, ISSUE_CODE, ISSUE_CODES};
+use self::compensations::{
+    APPROVE_COMPENSATION, GET_COMPENSATION, LIST_COMPENSATIONS, REJECT_COMPENSATION,
+    REQUEST_COMPENSATION,
+};
 use self::domains::{CREATE_DOMAIN, DELETE_DOMAIN, EDIT_DOMAIN, LIST_DOMAINS, one_domain};
 use self::links::{
     CREATE_LINK, CREATE_LINKS, EDIT_LINK, GET_CLICKS, LIST_LINKS, LIST_VISITS, drawing,
@@ -26,6 +30,7 @@ use super::cards::{RevealRequest, RevealedView};
 use super::claims::ClaimView;
 use super::clicks::{ClickReport, VisitPageView};
 use super::codes::{CodeBatch, CodeBatchResults, CodeView};
+use super::compensations::{CompensationPage, CompensationView, FullCompensationView};
 use super::domains::{DomainList, DomainView};
 use super::links::{BatchResults, LinkBatch, LinkPage, LinkView};
 use super::operations::Readiness;
@@ -39,11 +44,13 @@ use crate::link::domains::{DomainEdit, NewDomain};
 use crate::link::request::{LinkEdit, NewLink};
 use crate::referral::codes::request::{ChosenCode, NewCode};
 use crate::referral::requests::{BindingRequest, ClaimRequest, TriggerRequest};
+use crate::reward::compensations::NewCompensation;
 use crate::reward::desk::{Decision, ReplayRequest};
 
 mod campaigns;
 mod cards;
 mod codes;
+mod compensations;
 mod domains;
 mod links;
 mod parameters;
@@ -265,6 +272,11 @@ fn describe(handler: Handler) -> Description {
         Handler::DenyReward => DENY_REWARD,
         Handler::ReplayReward => REPLAY_REWARD,
         Handler::ReverseReward => REVERSE_REWARD,
+        Handler::RequestCompensation => REQUEST_COMPENSATION,
+        Handler::ListCompensations => LIST_COMPENSATIONS,
+        Handler::GetCompensation => GET_COMPENSATION,
+        Handler::ApproveCompensation => APPROVE_COMPENSATION,
+        Handler::RejectCompensation => REJECT_COMPENSATION,
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -357,6 +369,10 @@ fn schemas() -> Map<String, Value> {
     add::<UserChainView>(&mut schemas);
     add::<Decision>(&mut schemas);
     add::<ReplayRequest>(&mut schemas);
+    add::<NewCompensation>(&mut schemas);
+    add::<CompensationView>(&mut schemas);
+    add::<FullCompensationView>(&mut schemas);
+    add::<CompensationPage>(&mut schemas);
     add::<ProblemBody>(&mut schemas);
     add::<Readiness>(&mut schemas);
     schemas

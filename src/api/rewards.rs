@@ -318,26 +318,32 @@ impl Call {
     }
 }
 
+/// The campaign that a query names.
+pub(super) fn campaign_of(query: &Query) -> Result<Option<CampaignId>, Problem> {
+    let campaign = query.one("campaign")?.map(str::parse::<CampaignId>).transpose();
+    campaign.map_err(|bad: BadId| refuse(format!("'campaign': {bad}")))
+}
+
+/// The number after which a page begins.
+pub(super) fn cursor_of(query: &Query) -> Result<Option<i64>, Problem> {
+    let before = query.one("cursor")?.map(str::parse).transpose();
+    before.map_err(|_not_a_number| refuse("'cursor' must be the next_cursor of the page before"))
+}
+
 /// Which rewards a query asks for.
 fn filter(query: &Query) -> Result<Filter, Problem> {
     let owned = |value: Option<&str>| value.map(str::to_owned);
-    let campaign = query.one("campaign")?.map(str::parse::<CampaignId>).transpose();
-    let campaign = campaign.map_err(|bad: BadId| refuse(format!("'campaign': {bad}")))?;
+    let campaign = campaign_of(query)?;
     let state = query.one("state")?.map(|name| {
         let names = || State::ALL.map(State::name).join(", ");
         State::named(name).ok_or_else(|| refuse(format!("'state' must be one of: {}", names())))
-    });
-    let before = query.one("cursor")?.map(|cursor| {
-        cursor
-            .parse()
-            .map_err(|_not_a_number| refuse("'cursor' must be the next_cursor of the page before"))
     });
     let (user, invitee) = (owned(query.one("user")?), owned(query.one("invitee")?));
     if campaign.is_none() && (user.is_some() || invitee.is_some()) {
         let detail = "'user' and 'invitee' are names within a campaign: give 'campaign' as well";
         return Err(refuse(detail));
     }
-    let (state, before) = (state.transpose()?, before.transpose()?);
+    let (state, before) = (state.transpose()?, cursor_of(query)?);
     Ok(Filter { campaign, state, user, invitee, kind: owned(query.one("kind")?), before })
 }
 

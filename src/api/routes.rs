@@ -115,6 +115,16 @@ pub enum Handler {
     ReplayReward,
     /// Takes a reward back.
     ReverseReward,
+    /// Asks for a compensation.
+    RequestCompensation,
+    /// Lists compensations.
+    ListCompensations,
+    /// Shows a compensation.
+    GetCompensation,
+    /// Approves a compensation, and does it.
+    ApproveCompensation,
+    /// Rejects a compensation.
+    RejectCompensation,
     /// Describes the API.
     OpenApi,
     /// Shows the figures.
@@ -137,7 +147,7 @@ pub(super) const PATH_PARTS: [&str; 8] =
     ["slug", "host", "campaign", "version", "user", "code", "key", "id"];
 
 /// The table.
-pub static ROUTES: [Route; 49] = [
+pub static ROUTES: [Route; 54] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -218,6 +228,11 @@ pub static ROUTES: [Route; 49] = [
     route(Method::POST, "/v1/rewards/{id}/deny", REWARDS, Handler::DenyReward),
     route(Method::POST, "/v1/rewards/{id}/replay", REWARDS, Handler::ReplayReward),
     route(Method::POST, "/v1/rewards/{id}/reverse", REWARDS, Handler::ReverseReward),
+    route(Method::POST, "/v1/compensations", REWARDS, Handler::RequestCompensation),
+    reading("/v1/compensations", Handler::ListCompensations),
+    reading("/v1/compensations/{id}", Handler::GetCompensation),
+    route(Method::POST, "/v1/compensations/{id}/approve", REWARDS, Handler::ApproveCompensation),
+    route(Method::POST, "/v1/compensations/{id}/reject", REWARDS, Handler::RejectCompensation),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),
     route(Method::GET, "/metrics", None, Handler::Metrics),
     route(Method::GET, "/healthz", None, Handler::Health),

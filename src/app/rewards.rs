@@ -71,6 +71,7 @@ pub async fn assemble(
     let services = Services::new(services::Parts {
         store: store.clone(),
         campaigns: campaigns.clone(),
+        granting: Arc::clone(&granting),
         ids: ids.clone(),
         pinned: Arc::clone(&pinned),
         wake: Arc::clone(&wake),

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
+use super::compensations::service::Compensations;
+use super::compensations::service::execution::Execution;
 use super::desk::service::Desk;
 use super::explain::service::Explainer;
+use super::granting::Granting;
 use super::operation::OperationIds;
 use crate::campaign::live::Campaigns;
 use crate::campaign::pinned::Pinned;
@@ -20,6 +23,8 @@ pub struct Parts {
     pub store: Store,
     /// The campaigns as they are now.
     pub campaigns: watch::Receiver<Arc<Campaigns>>,
+    /// Grants what was earned.
+    pub granting: Arc<Granting>,
     /// Names the operations of the payment service.
     pub ids: OperationIds,
     /// What was promised.
@@ -39,14 +44,31 @@ pub struct Services {
     pub desk: Desk,
     /// Says why somebody has, or has not, earned something.
     pub explainer: Explainer,
+    /// Grants by hand what was owed.
+    pub compensations: Compensations,
 }
 
 impl Services {
     /// Services for these rewards.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, campaigns, ids, pinned, wake, clock, metrics } = parts;
+        let Parts { store, campaigns, granting, ids, pinned, wake, clock, metrics } = parts;
+        let execution = Execution {
+            campaigns: campaigns.clone(),
+            granting,
+            ids: ids.clone(),
+            pinned: Arc::clone(&pinned),
+            wake: Arc::clone(&wake),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         Self {
             explainer: Explainer::new(store.clone(), campaigns.clone(), Arc::clone(&pinned)),
+            compensations: Compensations::new(
+                store.clone(),
+                campaigns.clone(),
+                Arc::clone(&pinned),
+                execution,
+            ),
             desk: Desk::new(store, campaigns, (ids, pinned), (wake, clock, metrics)),
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod books;
 pub mod cards;
+pub mod compensations;
 pub mod consent;
 pub mod desk;
 pub mod explain;

@@ -22,6 +22,7 @@ mod codes_faults;
 mod coherence;
 mod command_line;
 mod command_line_rules;
+mod compensations;
 mod dev;
 mod dictionary;
 mod doctor;

@@ -11,6 +11,7 @@ use crate::api::links::{LARGEST_PAGE, USUAL_PAGE};
 use crate::api::rewards::{MOST_REWARDS, USUAL_REWARDS};
 use crate::clicks::report::By;
 use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
+use crate::reward::compensations;
 use crate::reward::machine::State;
 
 /// What each part of a path is that differs from one request to the next.
@@ -73,6 +74,10 @@ fn of_rewards(name: &str) -> Option<(&'static str, Value)> {
         "user of rewards" => ("Only those that this user gets; needs 'campaign'", text()),
         "invitee" => ("Only those for this invitee's binding; needs 'campaign'", text()),
         "kind" => ("Only those for this kind of trigger", text()),
+        "state of compensations" => {
+            let names = compensations::State::ALL.map(compensations::State::name);
+            ("Only those that stand here", json!({ "type": "string", "enum": names }))
+        }
         "limit of rewards" => {
             let description = "How many a page has at most; it may have fewer, and yet not be \
                                the last";

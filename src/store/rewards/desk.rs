@@ -199,6 +199,48 @@ pub async fn make_move(
     Ok(moved == 1)
 }
 
+/// A reward that goes on after it had come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// Its number.
+    pub id: i64,
+    /// Where it stood.
+    pub from: State,
+    /// Where it goes on.
+    pub to: State,
+    /// The moments of a new card: the next thing to be done, and its end.
+    pub card: Option<(Timestamp, Timestamp)>,
+}
+
+/// Lets rewards go on that had come to an end; they are locked, and stand where it is said.
+pub async fn compensate(
+    transaction: &Transaction<'_>,
+    renewed: &[Renewed],
+    (actor, reason): (&str, &str),
+) -> Result<(), Error> {
+    let ids: Vec<i64> = renewed.iter().map(|it| it.id).collect();
+    let from: Vec<&str> = renewed.iter().map(|it| it.from.name()).collect();
+    let to: Vec<&str> = renewed.iter().map(|it| it.to.name()).collect();
+    let (due, expires): (Vec<Option<Timestamp>>, Vec<Option<Timestamp>>) =
+        renewed.iter().map(|it| it.card.unzip()).unzip();
+    let moved = transaction
+        .execute(
+            "UPDATE reward r
+             SET state = n.to_state, version = r.version + 1, event = 'compensate',
+                 reason = $6 /* reason */, actor = $7 /* actor */, operation_id = NULL, epoch = NULL,
+                 lease_epoch = NULL, changed_at = now(),
+                 card_due_at = coalesce(n.due_at, r.card_due_at),
+                 card_expires_at = coalesce(n.expires_at, r.card_expires_at)
+             FROM unnest($1::bigint[] /* rewards */, $2::text[] /* from */, $3::text[] /* to */,
+                         $4::timestamptz[] /* due */, $5::timestamptz[] /* expires */)
+                  AS n (id, from_state, to_state, due_at, expires_at)
+             WHERE r.id = n.id AND r.state = n.from_state /* compensate */",
+            &[&ids, &from, &to, &due, &expires, &reason, &actor],
+        )
+        .await?;
+    expect_rows("compensate", u64::try_from(renewed.len()).unwrap_or(u64::MAX), moved)
+}
+
 /// The task of a parked reward, given back to the workers with all attempts before it: its operation, if
 /// it has one. `asked_first`: it may have been sent, so that it has to be asked for before it is sent again.
 ///
