@@ -36,13 +36,13 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Fails if the body does not say that it is lines of JSON. It has to be said: else somebody sends a list.
 pub(crate) fn check_lines(headers: &HeaderMap) -> Result<(), Problem> {
-    match essence(headers).as_deref() {
-        Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(()),
-        Some(_) | None => {
-            let detail = "send the header 'Content-Type: application/x-ndjson', and one JSON object a \
-                          line";
-            Err(Problem::new(Kind::UnsupportedMediaType, detail))
-        }
+    let lines = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
+    if essence(headers).is_some_and(|essence| lines.contains(&essence.as_str())) {
+        Ok(())
+    } else {
+        let detail =
+            "send the header 'Content-Type: application/x-ndjson', and one JSON object a line";
+        Err(Problem::new(Kind::UnsupportedMediaType, detail))
     }
 }
 

@@ -84,35 +84,35 @@ fn it_is_said_why_an_invitee_has_earned_nothing() {
     let no_loan = "no-trigger loan_disbursed inviter";
     let no_credit = "no-trigger credit_granted invitee";
     let no_side = "no-reward-for-side credit_granted inviter";
-    type Case<'a> = (Option<&'a BindingLink>, &'a [DecisionLink], Vec<TriggerLink>, &'a [&'a str]);
+    type Case<'a> = (Option<&'a BindingLink>, &'a [DecisionLink], Vec<TriggerLink>, Vec<&'a str>);
     let cases: Vec<Case<'_>> = vec![
-        (None, &[], vec![], &["no-binding"]),
-        (None, &refused, vec![], &["binding-refused self-referral"]),
+        (None, &[], vec![], vec!["no-binding"]),
+        (None, &refused, vec![], vec!["binding-refused self-referral"]),
         (
             None,
             &[],
             vec![granted.clone()],
-            &["no-binding", "trigger-without-binding credit_granted"],
+            vec!["no-binding", "trigger-without-binding credit_granted"],
         ),
-        (Some(&bound), &[], vec![], &[no_loan, no_credit]),
-        (Some(&held), &[], vec![], &["binding-held", no_loan, no_credit]),
+        (Some(&bound), &[], vec![], vec![no_loan, no_credit]),
+        (Some(&held), &[], vec![], vec!["binding-held", no_loan, no_credit]),
         (
             Some(&bound),
             &[],
             vec![granted.clone()],
-            &[no_side, no_loan, "not-granted-yet credit_granted invitee"],
+            vec![no_side, no_loan, "not-granted-yet credit_granted invitee"],
         ),
         (
             Some(&bound),
             &[],
             vec![early],
-            &[no_side, no_loan, "occurred-before-campaign credit_granted invitee"],
+            vec![no_side, no_loan, "occurred-before-campaign credit_granted invitee"],
         ),
         (
             Some(&bound),
             &[],
             vec![disbursed],
-            &[
+            vec![
                 "not-granted-yet loan_disbursed inviter",
                 no_credit,
                 "no-reward-for-side loan_disbursed invitee",
@@ -122,7 +122,7 @@ fn it_is_said_why_an_invitee_has_earned_nothing() {
             Some(&bound),
             &[],
             vec![other],
-            &[
+            vec![
                 no_loan,
                 "no-reward-for-side first_repayment inviter",
                 no_credit,
