@@ -57,5 +57,17 @@ impl Referrals {
                 Histogram::with_opts(seconds.buckets(SECONDS.to_vec())),
             ),
         }
+        .begin_at_zero()
+    }
+
+    /// What alerts wait for is there from the start: an increase is not seen of a series that begins above zero.
+    fn begin_at_zero(self) -> Self {
+        for outcome in ["error", "forged"] {
+            drop(self.claims.with_label_values(&[outcome]));
+        }
+        for outcome in ["error", "limited"] {
+            drop(self.bindings.with_label_values(&[outcome, ""]));
+        }
+        self
     }
 }

@@ -49,13 +49,12 @@ impl Rewards {
             "waypost_reward_oldest_due_seconds",
             "For how long the oldest task of a reward has been due.",
         );
-        let events = &["event"];
         Self {
             moves: counters(
                 r,
                 "waypost_reward_moves_total",
                 "What happened to rewards: grant, hold, draw, allot, reveal, pay, and so on.",
-                events,
+                &["event"],
             ),
             open: gauges(
                 r,
@@ -109,6 +108,20 @@ impl Rewards {
                 &["outcome"],
             ),
         }
+        .begin_at_zero()
+    }
+
+    /// What alerts wait for is there from the start: an increase is not seen of a series that begins above zero.
+    fn begin_at_zero(self) -> Self {
+        drop(self.moves.with_label_values(&["park"]));
+        drop(self.reminders.with_label_values(&["given_up"]));
+        for what in ["trigger", "binding", "task", "cap"] {
+            drop(self.swept.with_label_values(&[what]));
+        }
+        for step in ["draw", "allot", "pay", "remind", "give_back"] {
+            drop(self.fenced.with_label_values(&[step]));
+        }
+        self
     }
 }
 

@@ -54,3 +54,4 @@ mod sweeper;
 mod token_keys;
 mod triggers;
 mod visitors;
+mod watching;
