@@ -152,7 +152,8 @@ impl Granting {
             for (side, beneficiary) in
                 [(Side::Inviter, bound.inviter.as_str()), (Side::Invitee, reached.user)]
             {
-                if said.earned(reached.kind, side).is_none() || !is_due(reached, &said) {
+                if said.earned(reached.kind, side).is_none() || !is_due(reached.occurred_at, &said)
+                {
                     continue;
                 }
                 let key = Key {
@@ -287,8 +288,8 @@ impl Granted {
 
 /// Whether something counts for a campaign: what happened before it began does not. Whether somebody was a
 /// customer before the binding is the business of its screening.
-fn is_due(reached: &Reached<'_>, said: &Campaign) -> bool {
-    reached.occurred_at >= said.starts_at.at()
+pub(super) fn is_due(occurred_at: Timestamp, said: &Campaign) -> bool {
+    occurred_at >= said.starts_at.at()
 }
 
 /// What is left for those who come next in the same transaction. Tallies and budgets are locked meanwhile.

@@ -10,13 +10,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
 
-use super::granting::Granting;
+use super::granting::{Granting, is_due};
 use super::machine::{Side, State, StepKind};
 use super::operation::{OperationIds, RewardKey};
 use crate::campaign::pinned::Pinned;
-use crate::campaign::{Campaign, CampaignId};
+use crate::campaign::{Campaign, CampaignId, Version};
 use crate::metrics::Metrics;
 use crate::store::rewards::sweep::{self, Earned, Looked, Remade, Stuck, What};
 use crate::store::{Error, Store, Transaction};
@@ -25,6 +26,31 @@ use crate::store::{Error, Store, Transaction};
 const SET: i64 = 1_000;
 /// How many sets of each are looked at in a round.
 const SETS: usize = 50;
+
+/// Of how many triggers nothing can be granted for now, because others have locked their users for long, before a
+/// round ends.
+const PATIENCE: u32 = 5;
+/// How long such a trigger holds up those that come after it.
+const HELD_UP: SignedDuration = SignedDuration::from_hours(1);
+/// Tasks, and open rewards, that are looked at together.
+const SET_OF_TASKS: i64 = 10_000;
+
+/// From where tasks, and rewards that may lack one, are looked at next.
+#[derive(Debug)]
+struct Place {
+    task: i64,
+    reward: sweep::Place,
+}
+
+/// Before all open rewards.
+fn first() -> sweep::Place {
+    (String::new(), 0)
+}
+
+/// After all of them.
+fn last() -> sweep::Place {
+    ("~".to_owned(), i64::MAX)
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -35,6 +61,8 @@ pub struct Sweeper {
     granting: Arc<Granting>,
     /// Only what came so long ago is looked at: its own transaction, and those beside it, have ended.
     quiet: Duration,
+    /// From where tasks are looked at next.
+    place: Mutex<Place>,
     metrics: Arc<Metrics>,
 }
 
@@ -46,7 +74,8 @@ impl Sweeper {
         granting: Arc<Granting>,
         (quiet, metrics): (Duration, Arc<Metrics>),
     ) -> Self {
-        Self { store, pinned, operations, granting, quiet, metrics }
+        let place = Mutex::new(Place { task: 0, reward: first() });
+        Self { store, pinned, operations, granting, quiet, place, metrics }
     }
 
     /// One round; says whether it was ours to do.
@@ -101,8 +130,18 @@ impl Sweeper {
                 let old = looked.iter().take_while(|it| it.came_at < before).count();
                 let looked = looked.get(..old).unwrap_or_default();
                 let late = self.late(&transaction, looked).await?;
-                self.grant(what, &late).await?;
-                looked.last().map(|it| it.id)
+                let left = self.grant(what, &late).await?;
+                // Those that are locked by others are looked at again in the next round.
+                let given_up = before.checked_sub(HELD_UP).unwrap_or(before);
+                let is_left = |it: &&Looked| {
+                    let earned = it.earned.as_ref();
+                    it.came_at >= given_up
+                        && earned.is_some_and(|earned| left.contains(&earned.trigger))
+                };
+                match looked.iter().find(is_left) {
+                    Some(left) => Some(left.id - 1).filter(|to| *to > from),
+                    None => looked.last().map(|it| it.id),
+                }
             }
             What::Reward => self.look_at_rewards(&transaction, from, before).await?,
         };
@@ -121,41 +160,45 @@ impl Sweeper {
     ) -> Result<Vec<i64>, Error> {
         let mut late = Vec::new();
         for earned in looked.iter().filter_map(|it| it.earned.as_ref()) {
-            let campaign = self.pinned.get(transaction, &earned.campaign, earned.version).await?;
-            if is_owed(&campaign, earned) {
+            let version = (&earned.campaign, earned.version);
+            let promised = self.promised(transaction, version).await?;
+            if promised.is_some_and(|promised| is_owed(&promised, earned)) {
                 late.push(earned.trigger);
             }
         }
         Ok(late)
     }
 
-    /// Grants what triggers have earned. Where that fails for some of them, it must not for the others.
-    async fn grant(&self, what: What, late: &[i64]) -> Result<(), Error> {
+    /// Grants what triggers have earned; says of which nothing could be granted for now, as others are at their
+    /// users. Where it fails for some of them, it must not for the others.
+    async fn grant(&self, what: What, late: &[i64]) -> Result<Vec<i64>, Error> {
         if late.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let granted = match self.granting.grant_late(late).await {
-            Err(error) if error.is_outage() => return Err(error),
-            Ok(granted) => granted.all(),
-            Err(_some) => {
-                let mut granted = 0_u64;
-                for trigger in late {
-                    match self.granting.grant_late(&[*trigger]).await {
-                        Ok(more) => granted = granted.saturating_add(more.all()),
-                        Err(error) if error.is_outage() => return Err(error),
-                        Err(error) => {
-                            tracing::error!(trigger, %error, "what it has earned is not granted");
-                        }
-                    }
+        let mut granted = 0_u64;
+        let mut left = Vec::new();
+        let mut patience = PATIENCE;
+        for trigger in late {
+            // One by one: there are few, and so it is known of each what became of it.
+            match self.granting.grant_late(&[*trigger]).await {
+                Ok(more) if more.all() == 0 => left.push(*trigger),
+                Ok(more) => granted = granted.saturating_add(more.all()),
+                Err(error) if error.is_outage() && patience == 0 => return Err(error),
+                Err(error) if error.is_outage() => {
+                    patience -= 1;
+                    tracing::debug!(trigger, %error, "what it has earned is granted later");
+                    left.push(*trigger);
                 }
-                granted
+                Err(error) => {
+                    tracing::error!(trigger, %error, "what it has earned is not granted");
+                }
             }
-        };
+        }
         if granted > 0 {
             tracing::info!(what = what.name(), granted, "granted what was owed");
         }
         self.metrics.rewards.swept.with_label_values(&[what.name()]).inc_by(granted);
-        Ok(())
+        Ok(left)
     }
 
     /// Whether the tallies of inviters have counted the rewards after this one; the last that was looked at.
@@ -184,32 +227,77 @@ impl Sweeper {
     }
 
     /// Drops tasks that nobody needs, and makes those again that are missing; says whether it was ours to do.
+    /// A round looks at a part of them, where there are very many, and the next one goes on from there.
     async fn mend_tasks(&self) -> Result<bool, Error> {
-        let mut connection = self.store.rewards().await?;
-        let transaction = connection.transaction().await?;
-        if !sweep::begin(&transaction).await? {
-            return Ok(false);
-        }
-        let needless = sweep::drop_needless(&transaction).await?;
-        for (reward, step) in &needless {
-            tracing::warn!(reward, %step, "a task was dropped: its reward does not wait for it");
-        }
-        let mut remade = Vec::new();
-        for stuck in sweep::stuck(&transaction, self.quiet, SET).await? {
-            let campaign = &stuck.campaign;
-            let promised = self.pinned.get(&transaction, campaign, stuck.campaign_version).await?;
-            let Some(task) = self.task(&stuck, &promised) else {
-                tracing::error!(reward = stuck.id, "waits for a step, and lacks what that needs");
-                continue;
+        for _ in 0..SETS {
+            let mut connection = self.store.rewards().await?;
+            let transaction = connection.transaction().await?;
+            if !sweep::begin(&transaction).await? {
+                return Ok(false);
+            }
+            let mut place = self.place.lock().await;
+            let (needless, next_task) =
+                sweep::drop_needless(&transaction, place.task, SET_OF_TASKS).await?;
+            let (stuck, next_reward) =
+                sweep::stuck(&transaction, self.quiet, &place.reward, SET_OF_TASKS).await?;
+            let remade = self.remade(&transaction, stuck).await?;
+            let made = sweep::remake(&transaction, &remade).await?;
+            transaction.commit().await?;
+            for (reward, step) in &needless {
+                tracing::warn!(reward, %step, "a task was dropped: its reward does not wait for it");
+            }
+            self.count("task", needless.len());
+            self.metrics.rewards.swept.with_label_values(&["task"]).inc_by(made);
+            let is_end = next_task.is_none() && next_reward.is_none();
+            *place = Place {
+                task: next_task.unwrap_or(if is_end { 0 } else { i64::MAX }),
+                reward: next_reward.unwrap_or_else(|| if is_end { first() } else { last() }),
             };
-            tracing::warn!(reward = stuck.id, step = task.step.name(), "a task is made again");
-            remade.push(task);
+            if is_end {
+                break;
+            }
         }
-        let made = sweep::remake(&transaction, &remade).await?;
-        transaction.commit().await?;
-        self.count("task", needless.len());
-        self.metrics.rewards.swept.with_label_values(&["task"]).inc_by(made);
         Ok(true)
+    }
+
+    /// The tasks of rewards that lack theirs.
+    async fn remade(
+        &self,
+        transaction: &Transaction<'_>,
+        stuck: Vec<Stuck>,
+    ) -> Result<Vec<Remade>, Error> {
+        let mut remade = Vec::new();
+        for stuck in stuck {
+            let version = (&stuck.campaign, stuck.campaign_version);
+            let promised = self.promised(transaction, version).await?;
+            match promised.and_then(|promised| self.task(&stuck, &promised)) {
+                Some(task) => {
+                    let step = task.step.name();
+                    tracing::warn!(reward = stuck.id, step, "a task is made again");
+                    remade.push(task);
+                }
+                None => {
+                    tracing::error!(reward = stuck.id, "waits for a step, and lacks what it needs");
+                }
+            }
+        }
+        Ok(remade)
+    }
+
+    /// What was promised; none where that cannot be read: others must not wait for it.
+    async fn promised(
+        &self,
+        transaction: &Transaction<'_>,
+        (campaign, version): (&CampaignId, Version),
+    ) -> Result<Option<Arc<Campaign>>, Error> {
+        match self.pinned.get(transaction, campaign, version).await {
+            Ok(promised) => Ok(Some(promised)),
+            Err(error @ Error::Corrupt(..)) => {
+                tracing::error!(%error, "what was promised cannot be read");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The task of a reward that waits for a step: the same operation and bytes that it had.
@@ -266,18 +354,15 @@ impl Sweeper {
 }
 
 /// Whether a trigger earns something for somebody who has no reward for it.
-fn is_owed(campaign: &Campaign, earned: &Earned) -> bool {
-    let Some(sides) = campaign.rewards.get(&earned.kind) else { return false };
-    let due = [(Side::Inviter, sides.inviter.is_some()), (Side::Invitee, sides.invitee.is_some())];
-    due.into_iter().any(|(side, due)| due && !earned.rewarded.contains(&side))
+fn is_owed(promised: &Campaign, earned: &Earned) -> bool {
+    let is_missing = |side: Side| {
+        promised.earned(&earned.kind, side).is_some() && !earned.rewarded.contains(&side)
+    };
+    is_due(earned.occurred_at, promised) && Side::ALL.into_iter().any(is_missing)
 }
 
 /// Whether the payment service draws the amount of a reward.
-fn draws_elsewhere(campaign: &Campaign, stuck: &Stuck) -> bool {
-    let sides = campaign.rewards.get(&stuck.kind);
-    let reward = sides.and_then(|sides| match stuck.side {
-        Side::Inviter => sides.inviter.as_ref(),
-        Side::Invitee => sides.invitee.as_ref(),
-    });
+fn draws_elsewhere(promised: &Campaign, stuck: &Stuck) -> bool {
+    let reward = promised.earned(&stuck.kind, stuck.side);
     reward.is_some_and(|it| it.payment_service_up_to_minor.is_some())
 }

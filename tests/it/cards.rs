@@ -21,7 +21,8 @@ const DAY: Duration = Duration::from_hours(24);
 /// The tests' campaign with these settings of cards.
 fn with(scratch_card: &Value) -> (Value, ScratchCard) {
     let mut document = document(&json!([]));
-    document["scratch_card"] = scratch_card.clone();
+    let fields = document.as_object_mut().expect("an object");
+    fields.insert("scratch_card".to_owned(), scratch_card.clone());
     let campaign = parse(&document.to_string(), Format::Json).expect("good");
     (document, campaign.scratch_card)
 }
@@ -114,6 +115,10 @@ async fn a_card_that_is_scratched_many_times_at_once_is_scratched_once() {
     assert_eq!(test.api.count(promised).await, 1_000);
 }
 
+/// Whether a reward comes there out of `NEW`, by which moves; what it is shown as; what scratching it is
+/// answered with.
+type Case = (bool, Vec<String>, &'static str, (u16, &'static str));
+
 #[tokio::test]
 async fn every_state_is_shown_and_answered_as_what_it_is_for_the_owner() {
     const MOVE: &str = "version = version + 1, reason = NULL, operation_id = NULL WHERE id = $1";
@@ -123,8 +128,7 @@ async fn every_state_is_shown_and_answered_as_what_it_is_for_the_owner() {
     let to = |set: &str| format!("UPDATE reward SET {set}, {MOVE}");
     let not_ready = |shown: &'static str| (409, shown);
     let settings = ScratchCard::default();
-    // How a reward comes there, out of CREATE or, with `true`, out of NEW; what it is shown as.
-    let cases: Vec<(bool, Vec<String>, &str, (u16, &str))> = vec![
+    let cases: Vec<Case> = vec![
         (false, vec![], "preparing", not_ready("preparing")),
         (false, vec![draw.to_owned()], "preparing", not_ready("preparing")),
         (

@@ -58,13 +58,15 @@ async fn differences(test: &Referrals, service: &Sandbox, at: Timestamp) -> BTre
     reconciliation(test, service).reconcile_due(at).await.expect("compared");
     let answer = test.api.call("GET", &all_days(), "").await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let found = answer.json()["differences"].as_array().cloned().expect("a list");
+    let answer = answer.json();
+    let found = answer.get("differences").and_then(Value::as_array).cloned().expect("a list");
     let whose = |it: &Value| {
-        let sides = [&it["detail"]["theirs"]["beneficiary"], &it["reward"]];
-        let whose = sides.into_iter().find(|it| !it.is_null()).cloned().unwrap_or_default();
+        let sides = ["/detail/theirs/beneficiary", "/reward"].map(|side| it.pointer(side));
+        let whose = sides.into_iter().flatten().next().cloned().unwrap_or_default();
         whose.as_str().map_or_else(|| whose.to_string(), str::to_owned)
     };
-    let word = |it: &Value| it["difference"].as_str().unwrap_or_default().to_owned();
+    let word =
+        |it: &Value| it.get("difference").and_then(Value::as_str).unwrap_or_default().to_owned();
     found.iter().map(|it| format!("{} {}", word(it), whose(it))).collect()
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use waypost::campaign::ScratchCard;
 use waypost::store::rewards::sweep;
+use waypost::store::user_locks;
 
 use super::support::TestApi;
 use super::support::cards::{DRAW, card, granted, log, tasks};
@@ -253,4 +254,24 @@ async fn figures_say_how_rewards_stand() {
     has("waypost_reward_tasks_due 0");
     has("waypost_reward_oldest_due_seconds 0");
     assert!(!test.api.metrics.text().contains("paid-twice"));
+}
+
+#[tokio::test]
+async fn a_trigger_whose_user_is_locked_is_looked_at_again() {
+    let test = Referrals::screened(json!([])).await;
+    bound(&test, "ben", "2029-12-31T00:00:00Z").await;
+    assert!(sweep(&test).await);
+    overlooked(&test, "ben", "loan_disbursed", "2029-12-31T23:58:00Z").await;
+    let mut connection = test.api.store.connection().await.expect("a connection");
+    let transaction = connection.transaction().await.expect("a transaction");
+    let campaign = "spring".parse().expect("a name");
+    let lock = user_locks::LockKey::user(&campaign, "ben");
+    user_locks::take(&transaction, [lock]).await.expect("locked");
+    assert!(sweep(&test).await);
+    assert_eq!(rewards(&test).await, 0);
+    transaction.rollback().await.expect("given up");
+    assert!(sweep(&test).await);
+    assert_eq!(rewards(&test).await, 1);
+    let position = "SELECT position FROM sweep_position WHERE what = 'trigger'";
+    assert!(test.api.count(position).await > 0);
 }

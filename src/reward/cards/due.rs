@@ -68,9 +68,14 @@ impl DueCards {
         }
         let mut work = Work::default();
         for card in &due {
-            let campaign =
-                self.pinned.get(&transaction, &card.card.campaign, card.card.version).await?;
-            self.decide(card, &campaign, now, &mut work);
+            match self.pinned.get(&transaction, &card.card.campaign, card.card.version).await {
+                Ok(campaign) => self.decide(card, &campaign, now, &mut work),
+                Err(error @ Error::Corrupt(..)) => {
+                    tracing::error!(%error, "cards are not reminded of: what was promised cannot be read");
+                    decide_without(card, now, &mut work);
+                }
+                Err(error) => return Err(error),
+            }
         }
         let late = write(&transaction, &work).await?;
         transaction.commit().await?;
@@ -145,6 +150,15 @@ impl DueCards {
         ] {
             figures.reminders.with_label_values(&[outcome]).inc_by(reminders);
         }
+    }
+}
+
+/// What is done about a card of which nobody can say how often it is reminded of.
+fn decide_without(due: &DueCard, now: Timestamp, work: &mut Work) {
+    if due.expires_at <= now {
+        work.expired.push(due.card.id);
+    } else {
+        work.planned.push((due.card.id, due.expires_at));
     }
 }
 

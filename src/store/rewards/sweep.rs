@@ -97,6 +97,8 @@ pub struct Earned {
     pub version: Version,
     /// What was reached.
     pub kind: String,
+    /// When.
+    pub occurred_at: Timestamp,
     /// For whom there is a reward already.
     pub rewarded: Vec<Side>,
 }
@@ -120,6 +122,7 @@ fn earned(row: &Row, trigger: i64, version: Version) -> Result<Earned, Error> {
         campaign: campaign.parse().map_err(corrupt)?,
         version,
         kind: row.try_get("kind")?,
+        occurred_at: row.try_get("occurred_at")?,
         rewarded: sides.into_iter().map(side).collect::<Result<_, _>>()?,
     })
 }
@@ -133,9 +136,9 @@ pub async fn triggers_after(
     let rows = transaction
         .query(
             "WITH looked AS MATERIALIZED (
-                 SELECT id, received_at, campaign_id, user_id, kind FROM trigger_event
+                 SELECT id, received_at, occurred_at, campaign_id, user_id, kind FROM trigger_event
                  WHERE id > $1 /* after */ ORDER BY id LIMIT $2 /* most */)
-             SELECT l.id, l.received_at AS came_at, l.id AS trigger, l.campaign_id, l.kind,
+             SELECT l.id, l.received_at AS came_at, l.id AS trigger, l.campaign_id, l.kind, l.occurred_at,
                     b.campaign_version,
                     ARRAY(SELECT r.side FROM reward r WHERE r.campaign_id = l.campaign_id
                           AND r.invitee = l.user_id AND r.kind = l.kind) AS sides
@@ -162,13 +165,13 @@ pub async fn bindings_after(
             "WITH looked AS MATERIALIZED (
                  SELECT id, bound_at, campaign_id, invitee, campaign_version FROM binding
                  WHERE id > $1 /* after */ ORDER BY id LIMIT $2 /* most */)
-             SELECT l.id, l.bound_at AS came_at, t.id AS trigger, l.campaign_id, t.kind,
+             SELECT l.id, l.bound_at AS came_at, t.id AS trigger, l.campaign_id, t.kind, t.occurred_at,
                     l.campaign_version,
                     ARRAY(SELECT r.side FROM reward r WHERE r.campaign_id = l.campaign_id
                           AND r.invitee = l.invitee AND r.kind = t.kind) AS sides
              FROM looked l
              LEFT JOIN LATERAL (
-                 SELECT e.id, e.kind FROM trigger_event e
+                 SELECT e.id, e.kind, e.occurred_at FROM trigger_event e
                  WHERE e.campaign_id = l.campaign_id AND e.user_id = l.invitee
                  ORDER BY e.kind, e.occurred_at LIMIT $3 /* triggers */) t ON true
              ORDER BY l.id, t.id /* bindings_after */",
@@ -187,12 +190,12 @@ pub async fn binding_of(
     let connection = store.rewards().await?;
     let statement = connection
         .prepare_cached(
-            "SELECT b.id, b.bound_at AS came_at, t.id AS trigger, b.campaign_id, t.kind,
+            "SELECT b.id, b.bound_at AS came_at, t.id AS trigger, b.campaign_id, t.kind, t.occurred_at,
                     b.campaign_version,
                     ARRAY(SELECT r.side FROM reward r WHERE r.campaign_id = b.campaign_id
                           AND r.invitee = b.invitee AND r.kind = t.kind) AS sides
              FROM binding b JOIN LATERAL (
-                 SELECT e.id, e.kind FROM trigger_event e
+                 SELECT e.id, e.kind, e.occurred_at FROM trigger_event e
                  WHERE e.campaign_id = b.campaign_id AND e.user_id = b.invitee
                  ORDER BY e.kind, e.occurred_at LIMIT $3 /* triggers */) t ON true
              WHERE b.campaign_id = $1 /* campaign */ AND b.invitee = $2 /* invitee */
@@ -232,41 +235,63 @@ pub struct Stuck {
     pub version: i32,
 }
 
-/// Up to `most` rewards that have waited for a step for so long, and have no task.
+/// Where the search for rewards without a task goes on: after this state and number.
+pub type Place = (String, i64);
+
+/// Of up to `most` open rewards that come after a place, those that have waited for a step for so long, and
+/// have no task; and where to go on, if there may be more.
 pub async fn stuck(
     transaction: &Transaction<'_>,
     quiet: Duration,
+    after: &Place,
     most: i64,
-) -> Result<Vec<Stuck>, Error> {
+) -> Result<(Vec<Stuck>, Option<Place>), Error> {
     let rows = transaction
         .query(
-            "SELECT r.* FROM reward r
-             WHERE r.state IN ('CREATE', 'DRAWN', 'REVEALED') AND r.changed_at < now() - $2::float8 /* quiet */ * interval '1 second'
-               AND NOT EXISTS (SELECT FROM reward_task t WHERE t.reward_id = r.id AND t.step <> 'remind')
-             ORDER BY r.id LIMIT $1 /* most, stuck_rewards */",
-            &[&most, &quiet.as_secs_f64()],
+            "WITH looked AS MATERIALIZED (
+                 SELECT * FROM reward
+                 WHERE state IN ('CREATE', 'DRAWN', 'REVEALED') AND (state, id) > ($1 /* state */, $2 /* id */)
+                 ORDER BY state, id LIMIT $4 /* most */),
+             judged AS (
+                 SELECT l.*, l.changed_at < now() - $3::float8 /* quiet */ * interval '1 second'
+                        AND NOT EXISTS (SELECT FROM reward_task t
+                                        WHERE t.reward_id = l.id AND t.step <> 'remind') AS stuck,
+                        row_number() OVER (ORDER BY l.state, l.id) AS place
+                 FROM looked l)
+             SELECT * FROM judged WHERE stuck OR place = $4 ORDER BY place /* stuck_rewards */",
+            &[&after.0, &after.1, &quiet.as_secs_f64(), &most],
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            let campaign: &str = row.try_get("campaign_id")?;
-            let corrupt = |_bad| Error::Corrupt("reward", format!("campaign {campaign}"));
-            Ok(Stuck {
-                id: row.try_get("id")?,
-                campaign: campaign.parse().map_err(corrupt)?,
-                campaign_version: Version(row.try_get("campaign_version")?),
-                invitee: row.try_get("invitee")?,
-                kind: row.try_get("kind")?,
-                side: side(row.try_get("side")?)?,
-                beneficiary: row.try_get("beneficiary")?,
-                currency: row.try_get("currency")?,
-                most_minor: row.try_get("most_minor")?,
-                amount_minor: row.try_get("amount_minor")?,
-                state: state(row.try_get("state")?)?,
-                version: row.try_get("version")?,
-            })
-        })
-        .collect()
+    let (mut found, mut next) = (Vec::new(), None);
+    for row in &rows {
+        let place: i64 = row.try_get("place")?;
+        if place == most {
+            next = Some((row.try_get("state")?, row.try_get("id")?));
+        }
+        if row.try_get("stuck")? {
+            found.push(stuck_reward(row)?);
+        }
+    }
+    Ok((found, next))
+}
+
+fn stuck_reward(row: &Row) -> Result<Stuck, Error> {
+    let campaign: &str = row.try_get("campaign_id")?;
+    let corrupt = |_bad| Error::Corrupt("reward", format!("campaign {campaign}"));
+    Ok(Stuck {
+        id: row.try_get("id")?,
+        campaign: campaign.parse().map_err(corrupt)?,
+        campaign_version: Version(row.try_get("campaign_version")?),
+        invitee: row.try_get("invitee")?,
+        kind: row.try_get("kind")?,
+        side: side(row.try_get("side")?)?,
+        beneficiary: row.try_get("beneficiary")?,
+        currency: row.try_get("currency")?,
+        most_minor: row.try_get("most_minor")?,
+        amount_minor: row.try_get("amount_minor")?,
+        state: state(row.try_get("state")?)?,
+        version: row.try_get("version")?,
+    })
 }
 
 /// A task to be made again.
@@ -306,19 +331,37 @@ pub async fn remake(transaction: &Transaction<'_>, remade: &[Remade]) -> Result<
         .await?)
 }
 
-/// Drops tasks of rewards that do not wait for them; says which.
-pub async fn drop_needless(transaction: &Transaction<'_>) -> Result<Vec<(i64, String)>, Error> {
+/// Drops those of up to `most` tasks, of the rewards from this number on, that their rewards do not wait for.
+/// Says which, and from where to go on, if there may be more.
+pub async fn drop_needless(
+    transaction: &Transaction<'_>,
+    from: i64,
+    most: i64,
+) -> Result<(Vec<(i64, String)>, Option<i64>), Error> {
+    let last = transaction
+        .query_one(
+            "SELECT max(reward_id), count(*) FROM (
+                 SELECT reward_id FROM reward_task WHERE reward_id >= $1 /* from */
+                 ORDER BY reward_id, step LIMIT $2 /* most */) looked /* last_task */",
+            &[&from, &most],
+        )
+        .await?;
+    let (last, count): (Option<i64>, i64) = (last.try_get(0)?, last.try_get(1)?);
+    let Some(last) = last else { return Ok((Vec::new(), None)) };
     let rows = transaction
         .query(
             "DELETE FROM reward_task t USING reward r
-             WHERE r.id = t.reward_id
+             WHERE t.reward_id BETWEEN $1 /* from */ AND $2 /* last */ AND r.id = t.reward_id
                AND (t.step, r.state) NOT IN (('draw', 'CREATE'), ('allot', 'DRAWN'),
                                              ('pay', 'REVEALED'), ('remind', 'NEW'))
              RETURNING t.reward_id, t.step /* drop_needless_tasks */",
-            &[],
+            &[&from, &last],
         )
         .await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    let dropped = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    // All tasks of the last one were looked at, too.
+    let next = (count == most).then_some(last.saturating_add(1));
+    Ok((dropped.collect::<Result<_, Error>>()?, next))
 }
 
 /// A reward that was looked at: its number, when it was granted, and, where it counts for an inviter's cap,

@@ -35,19 +35,14 @@ pub async fn card(test: &Referrals, invitee: &str, settings: &ScratchCard) -> i6
 pub async fn show(test: &Referrals, id: i64, settings: &ScratchCard) {
     let Plan { due_at, expires_at } = plan(settings, Timestamp::from(test.api.clock.now()));
     let database = test.api.database.connect().await;
-    for (statement, parameters) in [
-        ("DELETE FROM reward_task WHERE reward_id = $1", 1),
-        (DRAW, 1),
-        (
-            "UPDATE reward SET state = 'NEW', event = 'allot', version = version + 1,
-                               card_due_at = $2, card_expires_at = $3 WHERE id = $1",
-            3,
-        ),
-    ] {
-        let all: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&id, &due_at, &expires_at];
-        let changed = database.execute(statement, &all[..parameters]).await;
-        assert_eq!(changed.expect("a move"), 1, "{statement}");
+    for statement in ["DELETE FROM reward_task WHERE reward_id = $1", DRAW] {
+        let changed = database.execute(statement, &[&id]).await;
+        assert_eq!(changed.expect("a row"), 1, "{statement}");
     }
+    let allot = "UPDATE reward SET state = 'NEW', event = 'allot', version = version + 1,
+                                   card_due_at = $2, card_expires_at = $3 WHERE id = $1";
+    let changed = database.execute(allot, &[&id, &due_at, &expires_at]).await;
+    assert_eq!(changed.expect("a move"), 1);
 }
 
 /// `POST /v1/rewards/{id}/reveal`.
