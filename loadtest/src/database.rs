@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use waypost::store::{Settings, Store};
 
 use crate::Error;
@@ -16,14 +16,21 @@ pub(crate) struct Database {
 impl Database {
     /// Connects to nothing yet.
     pub(crate) fn at(url: &str) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Error::io("start a runtime for the database"))?;
+        Self::on(Builder::new_current_thread(), url, 1)
+    }
+
+    /// The same, for many transactions at once: so many connections for rewards, and a thread for each core.
+    pub(crate) fn for_rewards(url: &str, connections: usize) -> Result<Self, Error> {
+        Self::on(Builder::new_multi_thread(), url, connections)
+    }
+
+    fn on(mut runtime: Builder, url: &str, reward_connections: usize) -> Result<Self, Error> {
+        let runtime = runtime.enable_all().build();
+        let runtime = runtime.map_err(Error::io("start a runtime for the database"))?;
         let settings = Settings {
             url: url.to_owned(),
             read_connections: 1,
-            reward_connections: 4,
+            reward_connections,
             connections: 2,
             pool_wait: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),
@@ -39,6 +46,20 @@ impl Database {
             let connection = self.store.connection().await.map_err(broken)?;
             let row = connection.query_one(statement, &[]).await.map_err(broken)?;
             row.try_get(0).map_err(broken)
+        })
+    }
+
+    /// Runs statements, one after the other and however long they take.
+    pub(crate) fn run(&self, statements: &[&str]) -> Result<(), Error> {
+        self.runtime.block_on(async {
+            let connection = self.store.connection().await.map_err(broken)?;
+            let patient = "SET statement_timeout = 0";
+            for statement in [patient].iter().chain(statements) {
+                let done = connection.batch_execute(statement).await;
+                let done = done.map_err(waypost::store::Error::from);
+                done.map_err(|error| broken(format!("{error}, in: {statement}")))?;
+            }
+            Ok(())
         })
     }
 }

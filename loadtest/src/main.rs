@@ -1,6 +1,6 @@
 //! Benchmarks of Waypost beside its peers: redirects and landing pages per second on one core, and bytes
 //! per link in Redis; and of Waypost alone: redirects while PostgreSQL stands still, clicks on their way in
-//! and out, and referral codes. `loadtest/README.md` says what is measured, how, and how to read it.
+//! and out, referral codes, and rewards from the trigger on. `loadtest/README.md` says what is measured, how, and how to read it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ mod peers;
 mod process;
 mod random;
 mod report;
+mod rewards;
 mod wrk;
 
 /// Measures Waypost beside a bare hyper server and nginx.
@@ -78,6 +79,15 @@ pub(crate) struct Options {
     /// Referral codes generated in the code benchmark.
     #[arg(long, default_value_t = 1_000_000)]
     codes: usize,
+    /// Users who reach something, in the benchmark of rewards.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(4_000..=1_000_000))]
+    triggers: u32,
+    /// Rewards that wait to be drawn and allotted, in the benchmark of rewards.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    backlog: u32,
+    /// Finished rewards in the database that has many of them, in the benchmark of rewards.
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u32).range(20_000..=20_000_000))]
+    history: u32,
     /// The core of the server being measured; the last one when not given.
     #[arg(long)]
     server_core: Option<usize>,
@@ -90,6 +100,9 @@ pub(crate) struct Options {
     /// What to leave out.
     #[arg(long, value_enum, value_delimiter = ',')]
     skip: Vec<Part>,
+    /// What to measure, and nothing else; `waypost` and `nginx` are no parts by themselves.
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "skip")]
+    only: Vec<Part>,
     /// The waypost program; the one beside this program when not given.
     #[arg(long)]
     waypost: Option<PathBuf>,
@@ -133,13 +146,17 @@ pub(crate) enum Part {
     Clicks,
     /// Referral codes: generating and giving them.
     Codes,
+    /// Rewards: triggers taken, work done, with much history, after a crash.
+    Rewards,
     /// The bytes per link in Redis.
     Redis,
 }
 
 impl Options {
     fn skips(&self, part: Part) -> bool {
-        self.skip.contains(&part)
+        let is_server = matches!(part, Part::Waypost | Part::Nginx);
+        let unwanted = !self.only.is_empty() && !is_server && !self.only.contains(&part);
+        unwanted || self.skip.contains(&part)
     }
 }
 
@@ -212,6 +229,9 @@ fn run(options: &Options) -> Result<bool, Error> {
     }
     if !options.skips(Part::Codes) {
         report.codes = Some(codes::measure(options)?);
+    }
+    if !options.skips(Part::Rewards) {
+        report.rewards = Some(rewards::measure(options)?);
     }
     if !options.skips(Part::Redis) {
         report.memory = Some(memory::measure(options)?);

@@ -24,10 +24,7 @@ pub(crate) struct Meters {
 impl Meters {
     /// Reads them from the control listener.
     pub(crate) fn read(control: SocketAddr) -> Result<Self, Error> {
-        let text = Connection::open(control)
-            .and_then(|mut connection| connection.get("/metrics"))
-            .map_err(Error::io("read Waypost's metrics"))?
-            .body;
+        let text = text(control)?;
         let total = |metric| samples(&text, metric).map(|(_, value)| value).sum();
         let answered = samples(&text, "waypost_http_requests_total")
             .filter(|(labels, _)| {
@@ -53,6 +50,16 @@ impl Meters {
     pub(crate) fn all_dropped(&self) -> f64 {
         self.dropped.values().sum()
     }
+}
+
+/// The sum of all samples of one metric.
+pub(crate) fn total(control: SocketAddr, metric: &str) -> Result<f64, Error> {
+    Ok(samples(&text(control)?, metric).map(|(_, value)| value).sum())
+}
+
+fn text(control: SocketAddr) -> Result<String, Error> {
+    let answer = Connection::open(control).and_then(|mut connection| connection.get("/metrics"));
+    Ok(answer.map_err(Error::io("read Waypost's metrics"))?.body)
 }
 
 /// The labels and the value of each sample of one metric in Prometheus' text format.

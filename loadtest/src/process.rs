@@ -94,6 +94,12 @@ impl Process {
         format!("it wrote:\n{}", tail.join("\n"))
     }
 
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(mut self) -> Result<(), Error> {
+        let ended = self.child.kill().and_then(|()| self.child.wait());
+        ended.map(drop).map_err(Error::io(format!("kill {}", self.name)))
+    }
+
     fn end(&mut self) -> std::io::Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());

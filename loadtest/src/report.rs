@@ -13,6 +13,7 @@ use crate::landing::Landings;
 use crate::machine::Machine;
 use crate::memory::Memory;
 use crate::outage::Outage;
+use crate::rewards::Rewards;
 use crate::wrk::CONNECTIONS;
 use crate::{Error, Options, say};
 
@@ -20,6 +21,7 @@ mod clicks;
 mod codes;
 mod landing;
 mod outage;
+mod rewards;
 
 /// Everything that was found.
 #[derive(Serialize)]
@@ -40,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) clicks: Option<Pipeline>,
     /// Referral codes generated and given.
     pub(crate) codes: Option<Codes>,
+    /// Triggers and rewards per second.
+    pub(crate) rewards: Option<Rewards>,
     /// Bytes per link.
     pub(crate) memory: Option<Memory>,
     /// Instructions per request; empty if they were not asked for.
@@ -64,6 +68,7 @@ impl Report {
             outage: None,
             clicks: None,
             codes: None,
+            rewards: None,
             memory: None,
             instructions: Vec::new(),
         }
@@ -137,6 +142,9 @@ impl fmt::Display for Report {
         }
         if let Some(codes) = &self.codes {
             codes::write(f, codes)?;
+        }
+        if let Some(rewards) = &self.rewards {
+            rewards::write(f, rewards)?;
         }
         if let Some(memory) = &self.memory {
             write_memory(f, memory)?;
