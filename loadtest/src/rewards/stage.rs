@@ -31,8 +31,8 @@ const RUN: &str = "run";
 pub(super) const EACH: u32 = 10;
 /// How late the payment service answers, in milliseconds.
 const ANSWER: u32 = 5;
-/// Codes that wait in the pool, as released.
-const POOL: i64 = 20_000;
+/// Codes that the pool has at the least, as released, before more are made.
+const POOL: i64 = 5_000;
 /// How long a program may take to be ready.
 const PATIENCE: Duration = Duration::from_mins(1);
 
