@@ -26,6 +26,8 @@ use super::words::Words;
 /// How often somebody asks again who had no answer, and how long they wait before.
 const TRIES: usize = 150;
 const PAUSE: Duration = Duration::from_millis(200);
+/// For how long people come at most: most of a usual run.
+const LONGEST_SPAN: Duration = Duration::from_secs(20);
 /// Kinds of triggers that the campaign rewards.
 const KINDS: [&str; 2] = ["credit_granted", "loan_disbursed"];
 
@@ -182,7 +184,7 @@ pub(crate) async fn process(words: &Words) -> bool {
     let asker = Arc::new(Asker { plan, journal, turn: AtomicUsize::new(0) });
     let people = preset.inviters * preset.invitees;
     let begin = Instant::now();
-    let span = Duration::from_secs(preset.seconds).mul_f64(0.8);
+    let span = Duration::from_secs(preset.seconds).mul_f64(0.8).min(LONGEST_SPAN);
     let next = Arc::new(AtomicUsize::new(0));
     let mut busy = JoinSet::new();
     for _ in 0..preset.busy {
@@ -193,7 +195,7 @@ pub(crate) async fn process(words: &Words) -> bool {
                 if number >= people {
                     return;
                 }
-                // They come one after the other over the whole time, and the last ones all at once.
+                // They come one after the other, as far as those who are busy leave anybody to see to them.
                 let share = u32::try_from(number * 1_000 / people).expect("below a thousand");
                 let wanted = begin + span * share / 1_000;
                 hold(wanted.saturating_duration_since(Instant::now())).await;

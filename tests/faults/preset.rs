@@ -235,12 +235,16 @@ const ALL: &[Preset] = &[
         patience_seconds: 30,
         ..STORM
     },
+    // No answer comes for longer than the payment service remembers; its memory is the shortest that the workers accept.
     Preset {
         name: "short-memory",
-        seconds: 16,
+        inviters: 3,
+        invitees: 8,
+        seconds: 70,
         blows: &[],
-        payments: &[("drop-after", 0.6), ("drop-before", 0.3)],
-        dedupe_window_seconds: 5,
+        payments: &[("drop-after", 1.0)],
+        dedupe_window_seconds: 60,
+        patience_seconds: 150,
         ..STORM
     },
     // These two let the payment service do what nobody can bear: here the checker has to find something.
