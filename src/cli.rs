@@ -21,6 +21,7 @@ mod domain;
 mod fields;
 mod key;
 mod link;
+mod reward;
 mod sandbox;
 mod serve;
 mod token_key;
@@ -62,6 +63,9 @@ enum Command {
     /// Give, show and switch referral codes
     #[command(subcommand)]
     Code(code::Command),
+    /// Find rewards, have them explained, and decide on them
+    #[command(subcommand)]
+    Reward(reward::Command),
     /// Make targets smaller in Redis
     #[command(subcommand)]
     Dictionary(dictionary::Command),
@@ -132,6 +136,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
             campaign::run(command, &Context::open(load()?).await?).await
         }
         Command::Code(command) => code::run(command, &Context::open(load()?).await?).await,
+        Command::Reward(command) => reward::run(command, &Context::open(load()?).await?).await,
         Command::Dictionary(command) => {
             dictionary::run(command, &Context::open(load()?).await?).await
         }

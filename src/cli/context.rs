@@ -17,6 +17,7 @@ use crate::link::service::LinkService;
 use crate::metrics::Metrics;
 use crate::referral::codes::{self, CodeService};
 use crate::resolve::announce::Announcer;
+use crate::reward::services::Services;
 use crate::store::{Error as StoreError, Store, Transaction, audit, migrate};
 
 /// See the module.
@@ -77,6 +78,14 @@ impl Context {
             metrics: Arc::new(Metrics::new()),
         };
         Ok(CodeService::new(parts, &self.config))
+    }
+
+    /// What people see of rewards, and do about them, in the campaigns as they are now.
+    pub(crate) async fn rewards(&self) -> Result<Arc<Services>, StoreError> {
+        let campaigns = Campaigns::read(&self.store, &Campaigns::default()).await?;
+        let (_, campaigns) = watch::channel(Arc::new(campaigns));
+        let with = (&self.clock, &Arc::new(Metrics::new()));
+        Ok(app::rewards::assemble(&self.store, &campaigns, with).await?.services)
     }
 
     /// What was counted.
