@@ -84,8 +84,8 @@ impl Context {
     pub(crate) async fn rewards(&self) -> Result<Arc<Services>, StoreError> {
         let campaigns = Campaigns::read(&self.store, &Campaigns::default()).await?;
         let (_, campaigns) = watch::channel(Arc::new(campaigns));
-        let with = (&self.clock, &Arc::new(Metrics::new()));
-        Ok(app::rewards::assemble(&self.store, &campaigns, with).await?.services)
+        let with = (self.config.rewards.sweep, &Arc::new(Metrics::new()));
+        Ok(app::rewards::assemble(&self.store, &campaigns, &self.clock, with).await?.services)
     }
 
     /// What was counted.
