@@ -1,5 +1,5 @@
 //! Scratch cards: when their owners are reminded, when they expire, and what apps are told of them. Pure;
-//! beside it [`service`] reveals cards, and [`due`] does what their plans say.
+//! beside it [`service`] reveals cards, and [`mod@due`] does what their plans say.
 //!
 //! A card lives for some days from the moment at which it is there to be scratched. Its reminders are spread
 //! evenly over that life, and moved out of the campaign's quiet hours. The row of a card has only the next
