@@ -36,7 +36,7 @@ pub(super) fn measure(stage: &Stage, options: &Options) -> Result<Crash, Error> 
     wait_until(|| Ok(database.number(others)? == 0))?;
     database.run(&["CREATE TABLE interrupted AS
                     SELECT DISTINCT reward_id, r.version
-                    FROM reward_task t JOIN reward r ON r.id = t.reward_id WHERE epoch > 0"])?;
+                    FROM reward_task t JOIN reward r ON r.id = t.reward_id WHERE t.epoch > 0"])?;
     let _successor = stage.serve_run(Some(&payments))?;
     wait_for_the_end(&database)?;
     let later = |which: &str| {

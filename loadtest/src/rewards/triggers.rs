@@ -96,7 +96,9 @@ pub(super) fn measure(stage: &Stage, options: &Options) -> Result<Vec<Series>, E
         for Series { promise, ways } in &mut all {
             say(&format!("Round {round} of triggers, {} rewards each.", promise.rewards()));
             for (way, runs) in ways {
-                runs.push(run(stage, *promise, *way, options.triggers)?);
+                let run = run(stage, *promise, *way, options.triggers)?;
+                say(&format!("{:.0} triggers a second.", run.rate()));
+                runs.push(run);
             }
         }
     }

@@ -56,7 +56,9 @@ pub(super) fn measure(stage: &Stage, options: &Options) -> Result<Vec<(Work, Vec
     for round in 1..=options.rounds {
         say(&format!("Round {round} of rewards: one by one, little history, much history."));
         for (work, runs) in &mut all {
-            runs.push(run(stage, *work, options.backlog)?);
+            let run = run(stage, *work, options.backlog)?;
+            say(&format!("{:.0} rewards a second.", run.rate()));
+            runs.push(run);
         }
     }
     Ok(all)
