@@ -85,7 +85,8 @@ impl Context {
         let campaigns = Campaigns::read(&self.store, &Campaigns::default()).await?;
         let (_, campaigns) = watch::channel(Arc::new(campaigns));
         let with = (self.config.rewards.sweep, &Arc::new(Metrics::new()));
-        Ok(app::rewards::assemble(&self.store, &campaigns, &self.clock, with).await?.services)
+        let rewards = app::rewards::assemble(&self.store, &campaigns, &self.clock, with).await?;
+        Ok(rewards.services)
     }
 
     /// What was counted.
