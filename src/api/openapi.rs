@@ -215,6 +215,7 @@ const EDIT_PROBLEMS: [Kind; 6] = {
     [malformed, invalid, large, media, Kind::NotFound, Kind::InvalidQuery]
 };
 
+#[expect(clippy::too_many_lines, reason = "a line or two for each handler, and nothing else")]
 fn describe(handler: Handler) -> Description {
     match handler {
         Handler::CreateLink => CREATE_LINK,

@@ -1,7 +1,7 @@
 //! `waypost reward`
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::context::{Context, actor};
 use super::fields::{self, say_fields, say_json};
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Replay {
         #[command(flatten)]
         decide: Decide,
-        /// What became of the operation: ask the payment service, or vouch for not_applied or applied
+        /// What became of the operation: `ask` the payment service, or vouch for `not_applied` or `applied`
         #[arg(long, default_value = "ask")]
         outcome: String,
     },
@@ -144,7 +144,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Error
         Command::Replay { decide, outcome } => {
             let names = || Outcome::ALL.map(Outcome::name).join(", ");
             let known = Outcome::named(&outcome);
-            let known = known.ok_or_else(|| refuse("--outcome must be one of: ", names()))?;
+            let known = known.ok_or_else(|| refuse("--outcome must be one of: ", &names()))?;
             decide.run(desk, Act::Replay(known)).await
         }
         Command::Compensate(compensate) => compensate.run(&services.compensations).await,
@@ -213,7 +213,7 @@ fn say_chain(view: &RewardChainView) -> Result<(), Error> {
     for decision in view.decisions.iter().rev() {
         let reason = decision.reason.as_deref().unwrap_or("nothing stood against it");
         let (at, outcome) = (decision.decided_at, &decision.outcome);
-        say(&format!("  {at}  binding {outcome}  {reason}; checks: {}", decision.checks))?;
+        say(&format!("  {at}  binding {outcome}  {reason}{}", checks(&decision.checks)))?;
     }
     if let Some(trigger) = &view.trigger {
         let (at, kind, source) = (trigger.occurred_at, &trigger.kind, &trigger.source);
@@ -229,6 +229,17 @@ fn say_user(view: &UserChainView) -> Result<(), Error> {
     say(&format!("{} in {}: {code}", view.user, view.campaign))?;
     view.why.iter().map(finding).try_for_each(|line| say(&line))?;
     view.rewards.iter().map(line).try_for_each(|line| say(&format!("  {line}")))
+}
+
+/// What each check said.
+fn checks(checks: &Value) -> String {
+    let text = |check: &Value, field: &str| {
+        check.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let checks = checks.as_array().into_iter().flatten();
+    let said = checks.map(|it| format!("{} {}", text(it, "check"), text(it, "said")));
+    let said = said.collect::<Vec<String>>().join(", ");
+    if said.is_empty() { said } else { format!("; {said}") }
 }
 
 fn finding(it: &Finding) -> String {
@@ -272,10 +283,10 @@ fn campaign_named(text: &str) -> Result<CampaignId, Error> {
 
 fn state_named(name: &str) -> Result<State, Error> {
     let names = || State::ALL.map(State::name).join(", ");
-    State::named(name).ok_or_else(|| refuse("--state must be one of: ", names()))
+    State::named(name).ok_or_else(|| refuse("--state must be one of: ", &names()))
 }
 
-fn refuse(what: &str, names: String) -> Error {
+fn refuse(what: &str, names: &str) -> Error {
     Error::Message(format!("{what}{names}"))
 }
 

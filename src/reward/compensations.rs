@@ -78,12 +78,11 @@ impl NewCompensation {
                 let detail = "has a control character; remove it";
                 faults.push(fault("invitee", Reason::ControlCharacter, detail));
             }
-            match Side::named(&item.side) {
-                Some(side) => sides.push(side),
-                None => {
-                    let detail = "must be inviter or invitee";
-                    faults.push(fault("side", Reason::OutOfRange, detail));
-                }
+            if let Some(side) = Side::named(&item.side) {
+                sides.push(side);
+            } else {
+                let detail = "must be inviter or invitee";
+                faults.push(fault("side", Reason::OutOfRange, detail));
             }
             if !seen.insert(item) {
                 let detail = "is asked for twice, with the same kind and side; leave one out";

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::api::problem;
-use super::support::desk::{Desk, states, told, with};
+use super::support::desk::{Desk, field, states, told, with};
 use super::support::{Answer, TestApi};
 
 const PATH: &str = "/v1/compensations";
@@ -26,7 +26,7 @@ fn wanted(items: &[Value]) -> Value {
 async fn ask(desk: &Desk, items: &[Value]) -> i64 {
     let answer = desk.call(&desk.ada, "POST", PATH, wanted(items)).await;
     assert_eq!(told(&answer), "201", "{answer:?}");
-    let id = answer.json()["id"].as_i64().expect("a number");
+    let id = field(&answer.json(), "id").as_i64().expect("a number");
     let location = answer.headers.get("location").and_then(|it| it.to_str().ok());
     assert_eq!(location, Some(format!("{PATH}/{id}").as_str()));
     id
@@ -45,9 +45,9 @@ async fn approve(desk: &Desk, id: i64) -> Vec<String> {
 }
 
 fn outcomes(answer: &Answer) -> Vec<String> {
-    let body = answer.json();
-    let items = body["items"].as_array().expect("items").iter();
-    items.map(|it| it["outcome"].as_str().unwrap_or("none").to_owned()).collect()
+    let items = field(&answer.json(), "items");
+    let items = items.as_array().expect("items").iter();
+    items.map(|it| field(it, "outcome").as_str().unwrap_or("none").to_owned()).collect()
 }
 
 #[tokio::test]

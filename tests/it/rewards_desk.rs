@@ -9,8 +9,11 @@ use super::support::desk::{Desk, states, told, with};
 
 const REASON: &str = "checked by phone";
 
+/// From which state to which.
+type Leads = &'static [(&'static str, &'static str)];
+
 /// Everything that can be done, and where it leads from those states in which it can be.
-const ACTS: [(&str, Option<&str>, &[(&str, &str)]); 6] = [
+const ACTS: [(&str, Option<&str>, Leads); 6] = [
     ("approve", None, &[("REVIEW", "CREATE")]),
     ("deny", None, &[("REVIEW", "DENIED")]),
     ("reverse", None, &[("NEW", "REVERSED"), ("PAID", "REVERSED")]),
@@ -235,7 +238,7 @@ async fn cap_and_budget_are_exact_under_64_approvals_at_once() {
     let lifted = "SELECT count(*)::text FROM audit WHERE detail -> 'lifted' = 'true'";
     assert_eq!(desk.text(lifted).await, "33");
     assert_eq!(desk.test.api.count("SELECT count(*) FROM reward_task").await, 40);
-    let words = all.iter().find(|it| it.status == 409).expect("a refusal").text().to_owned();
+    let words = all.iter().find(|it| it.status == 409).expect("a refusal").text();
     assert!(words.contains("2000") && words.contains("1999"), "{words}");
 }
 

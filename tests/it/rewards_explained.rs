@@ -1,10 +1,11 @@
 //! Finding rewards, and explaining why somebody has, or has not, earned something.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use waypost::clock::Stopwatch;
 
-use super::support::desk::{Desk, told, with};
+use super::support::desk::{Desk, field, told, with};
 use super::support::eventually;
 use super::support::referrals::click;
 
@@ -20,7 +21,8 @@ fn short(findings: &Value) -> Vec<String> {
 }
 
 async fn why(desk: &Desk, user: &str) -> Vec<String> {
-    short(&desk.get(&format!("/v1/campaigns/spring/users/{user}/explain")).await["why"])
+    let chain = desk.get(&format!("/v1/campaigns/spring/users/{user}/explain")).await;
+    short(&field(&chain, "why"))
 }
 
 #[tokio::test]
@@ -211,9 +213,9 @@ async fn cap_budget_and_every_end_are_explained_to_the_inviter() {
 
 async fn listed(desk: &Desk, query: &str) -> (Vec<i64>, Option<String>) {
     let page = desk.get(&format!("/v1/rewards?{query}")).await;
-    let all = page["rewards"].as_array().expect("a list").iter();
-    let ids: Vec<i64> = all.filter_map(|it| it["id"].as_i64()).collect();
-    (ids, page["next_cursor"].as_str().map(str::to_owned))
+    let all = field(&page, "rewards");
+    let ids = all.as_array().expect("a list").iter().filter_map(|it| field(it, "id").as_i64());
+    (ids.collect(), field(&page, "next_cursor").as_str().map(str::to_owned))
 }
 
 #[tokio::test]
@@ -289,14 +291,14 @@ async fn nothing_is_looked_through_from_end_to_end() {
     let uses = "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_indexes WHERE indexrelname = 'reward_open'";
     database.batch_execute("SELECT pg_stat_force_next_flush()").await.expect("figures");
     let before = desk.test.api.count(&looks).await;
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let (page, _) = listed(&desk, "state=REVIEW&campaign=spring").await;
     assert_eq!(page.len(), 3);
     let (page, _) = listed(&desk, "campaign=spring&user=inviter-77").await;
     assert_eq!(page.len(), 30);
     let id = page[0];
-    let user = desk.get("/v1/campaigns/spring/users/inviter-77/explain").await;
-    assert_eq!(user["invitees"].as_array().map(Vec::len), Some(30));
+    let explained = desk.get("/v1/campaigns/spring/users/inviter-77/explain").await;
+    assert_eq!(explained["invitees"].as_array().map(Vec::len), Some(30));
     assert_eq!(desk.get(&format!("/v1/rewards/{id}/explain")).await["why"]["code"], "no-prize");
     // A list that has to look at all of them looks at so many at a time.
     let mut pages = 0;

@@ -71,6 +71,9 @@ fn short(findings: &[Finding]) -> Vec<String> {
     words.map(|words| words.collect::<Vec<_>>().join(" ")).collect()
 }
 
+/// What is known of an invitee, and what is found.
+type Case<'a> = (Option<&'a BindingLink>, &'a [DecisionLink], Vec<TriggerLink>, Vec<&'a str>);
+
 #[test]
 fn it_is_said_why_an_invitee_has_earned_nothing() {
     let promise = campaign();
@@ -84,7 +87,6 @@ fn it_is_said_why_an_invitee_has_earned_nothing() {
     let no_loan = "no-trigger loan_disbursed inviter";
     let no_credit = "no-trigger credit_granted invitee";
     let no_side = "no-reward-for-side credit_granted inviter";
-    type Case<'a> = (Option<&'a BindingLink>, &'a [DecisionLink], Vec<TriggerLink>, Vec<&'a str>);
     let cases: Vec<Case<'_>> = vec![
         (None, &[], vec![], vec!["no-binding"]),
         (None, &refused, vec![], vec!["binding-refused self-referral"]),

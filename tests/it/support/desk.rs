@@ -215,6 +215,11 @@ impl Desk {
     }
 }
 
+/// A field of an object; null, if it is not there.
+pub fn field(object: &Value, name: &str) -> Value {
+    object.get(name).cloned().unwrap_or_default()
+}
+
 /// Status, and the name of a problem with its reason, if it has one.
 pub fn told(answer: &Answer) -> String {
     let kind = answer.json().get("type").and_then(Value::as_str).map(str::to_owned);

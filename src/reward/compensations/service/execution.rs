@@ -284,10 +284,8 @@ fn counts(reward: &StoredReward) -> bool {
 /// Those for which the budget suffices, one after the other.
 fn affordable<'a>(rewards: &[&'a StoredReward], mut left: i64) -> Vec<&'a StoredReward> {
     let affordable = rewards.iter().filter(|reward| {
-        let needed = match reward.state {
-            State::Expired => reward.amount_minor.unwrap_or(reward.most_minor),
-            _ => reward.most_minor,
-        };
+        // Of what had expired the amount is known; what was denied has none.
+        let needed = reward.amount_minor.unwrap_or(reward.most_minor);
         let suffices = needed <= left;
         if suffices {
             left = left.saturating_sub(needed);
