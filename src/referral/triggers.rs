@@ -1,7 +1,7 @@
 //! Triggers: backends tell what users reached. Each event is stored once, with the rewards that it earns, and
 //! answered for after that is committed.
 //!
-//! Triggers that come at the same time are stored in one transaction: see [`group`].
+//! Triggers that come at the same time are stored in one transaction.
 
 use std::sync::Arc;
 
