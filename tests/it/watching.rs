@@ -56,27 +56,28 @@ fn figures() -> BTreeMap<String, Option<BTreeSet<String>>> {
     let mut paths = vec![root().join("src/metrics.rs")];
     sources(&root().join("src/metrics"), &mut paths);
     let code = text_of(&paths);
+    // Every second piece is the text in quotes, the one before it the code that leads to it.
+    let pieces: Vec<&str> = code.split('"').collect();
     let mut figures = BTreeMap::new();
-    for (begin, prefix) in code
-        .match_indices("\"waypost_")
-        .chain(code.match_indices("\"process_"))
-        .map(|(at, quote)| (at + 1, &code[..at + quote.len()]))
-    {
-        let after = &code[begin..];
-        let name: String = after.chars().take_while(|it| is_word(*it)).collect();
-        if !after[name.len()..].starts_with('"') {
+    for (at, pair) in pieces.windows(2).enumerate() {
+        let &[call, name] = pair else { continue };
+        let is_name = begins_like_a_figure(name) && name.chars().all(is_word);
+        if at % 2 == 1 || !is_name {
             continue;
         }
-        // `counters(r, "name", "help", &["label"])`
-        let call = prefix.rsplit('"').nth(1).unwrap_or("");
+        // `counters(r, "name", "help", &["label", "label"])`: the labels are between the first bracket and the next.
         let has_labels = call.contains("counters(") || call.contains("gauges(");
-        let labels = after.find("&[").filter(|_| has_labels).and_then(|at| {
-            let list = after[at..].split(']').next()?;
-            Some(quoted(list).map(str::to_owned).collect())
-        });
-        figures.insert(name, labels);
+        let rest = pieces.get(at + 2..).unwrap_or_default().join("\"");
+        let list = rest.split_once("&[").and_then(|(_, list)| list.split_once(']'));
+        let labels = list.filter(|_| has_labels);
+        let labels = labels.map(|(list, _)| quoted(list).map(str::to_owned).collect());
+        figures.insert(name.to_owned(), labels);
     }
     figures
+}
+
+fn begins_like_a_figure(text: &str) -> bool {
+    text.starts_with("waypost_") || text.starts_with("process_")
 }
 
 /// A figure that is asked for: its name, and its labels with the values that are looked for.
@@ -89,21 +90,24 @@ struct Asked {
 fn asked(expression: &str) -> Vec<Asked> {
     let mut asked = Vec::new();
     let mut rest = expression;
-    while let Some(at) = ["waypost_", "process_"].iter().filter_map(|it| rest.find(it)).min() {
-        let name: String = rest[at..].chars().take_while(|it| is_word(*it)).collect();
-        rest = &rest[at + name.len()..];
+    while let Some(at) = rest.find(is_word) {
+        let (_, found) = rest.split_at(at);
+        let end = found.find(|it| !is_word(it)).unwrap_or(found.len());
+        let (name, after) = found.split_at(end);
+        rest = after;
+        if !begins_like_a_figure(name) {
+            continue;
+        }
+        let selector = after.strip_prefix('{').and_then(|it| it.split('}').next());
         let mut labels = Vec::new();
-        if let Some(selector) = rest.strip_prefix('{') {
-            let selector = selector.split('}').next().unwrap_or("");
-            for matcher in selector.split("\",") {
-                let (label, value) = matcher.split_once('"').expect("label=\"value\"");
-                let label = label.trim().trim_end_matches(['=', '~', '!']);
-                for value in value.trim_end_matches('"').split('|') {
-                    labels.push((label.to_owned(), value.to_owned()));
-                }
+        for matcher in selector.into_iter().flat_map(|it| it.split("\",")) {
+            let (label, values) = matcher.split_once('"').expect("label=\"value\"");
+            let label = label.trim().trim_end_matches(['=', '~', '!']);
+            for value in values.trim_end_matches('"').split('|') {
+                labels.push((label.to_owned(), value.to_owned()));
             }
         }
-        asked.push(Asked { name, labels });
+        asked.push(Asked { name: name.to_owned(), labels });
     }
     asked
 }
@@ -129,7 +133,7 @@ fn expressions() -> Vec<String> {
                 }
             }
             Value::Array(values) => waiting.extend(values),
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     assert!(all.len() > 90, "{} expressions are too few: they were not found", all.len());
