@@ -119,18 +119,18 @@ async fn a_card_that_is_scratched_many_times_at_once_is_scratched_once() {
 /// answered with.
 type Case = (bool, Vec<String>, &'static str, (u16, &'static str));
 
-#[tokio::test]
-async fn every_state_is_shown_and_answered_as_what_it_is_for_the_owner() {
+/// One step further, by the settings of a move.
+fn to(set: &str) -> String {
     const MOVE: &str = "version = version + 1, reason = NULL, operation_id = NULL WHERE id = $1";
-    let test = Referrals::screened(json!([])).await;
-    let database = test.api.database.connect().await;
-    let draw = DRAW;
-    let to = |set: &str| format!("UPDATE reward SET {set}, {MOVE}");
+    format!("UPDATE reward SET {set}, {MOVE}")
+}
+
+/// Every state out of which a card may be asked for.
+fn cases() -> Vec<Case> {
     let not_ready = |shown: &'static str| (409, shown);
-    let settings = ScratchCard::default();
-    let cases: Vec<Case> = vec![
+    vec![
         (false, vec![], "preparing", not_ready("preparing")),
-        (false, vec![draw.to_owned()], "preparing", not_ready("preparing")),
+        (false, vec![DRAW.to_owned()], "preparing", not_ready("preparing")),
         (
             false,
             vec![to("state = 'PARKED', parked_in = 'CREATE', event = 'park'")],
@@ -165,8 +165,15 @@ async fn every_state_is_shown_and_answered_as_what_it_is_for_the_owner() {
             "paid",
             (200, "paid"),
         ),
-    ];
-    for (number, (is_new, moves, shown, (status, word))) in cases.into_iter().enumerate() {
+    ]
+}
+
+#[tokio::test]
+async fn every_state_is_shown_and_answered_as_what_it_is_for_the_owner() {
+    let test = Referrals::screened(json!([])).await;
+    let database = test.api.database.connect().await;
+    let settings = ScratchCard::default();
+    for (number, (is_new, moves, shown, (status, word))) in cases().into_iter().enumerate() {
         let user = format!("user-{number}");
         let id = granted(&test, &user).await;
         if is_new {
