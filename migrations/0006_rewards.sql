@@ -263,7 +263,8 @@ END $$;
 CREATE TRIGGER reward_was_granted AFTER INSERT ON reward REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION reward_was_granted();
 
-CREATE FUNCTION reward_was_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Nobody knows how many rows a set of moves has; taken for few, they would be compared each with each.
+CREATE FUNCTION reward_was_moved() RETURNS trigger LANGUAGE plpgsql SET enable_nestloop = off AS $$
 DECLARE
     moved record;
 BEGIN

@@ -318,24 +318,20 @@ const INSERT: &str = "WITH fresh AS MATERIALIZED (
          $1::text[] /* campaigns */, $2::int[] /* versions */, $3::text[] /* invitees */,
          $4::text[] /* kinds */, $5::text[] /* sides */, $6::text[] /* beneficiaries */,
          $7::bigint[] /* triggers */, $8::text[] /* currencies */, $9::bigint[] /* most */,
-         $10::text[] /* reasons */, $11::text[] /* operations */, $12::bytea[] /* requests */)
+         $10::text[] /* reasons */)
      AS f (campaign_id, campaign_version, invitee, kind, side, beneficiary, trigger_id, currency,
-           most_minor, reason, operation_id, request)),
+           most_minor, reason)),
  stored AS (
      INSERT INTO reward (campaign_id, campaign_version, invitee, kind, side, beneficiary,
                          trigger_id, currency, most_minor, state, event, reason, actor)
      SELECT campaign_id, campaign_version, invitee, kind, side, beneficiary, trigger_id, currency,
             most_minor, CASE WHEN reason IS NULL THEN 'CREATE' ELSE 'REVIEW' END,
-            CASE WHEN reason IS NULL THEN 'grant' ELSE 'hold' END, reason, $13 /* actor */
+            CASE WHEN reason IS NULL THEN 'grant' ELSE 'hold' END, reason, $11 /* actor */
      FROM fresh
      ON CONFLICT ON CONSTRAINT reward_key DO NOTHING
-     RETURNING id, campaign_id, invitee, kind, side, state),
- tasks AS (
-     INSERT INTO reward_task (reward_id, step, operation_id, request)
-     SELECT s.id, 'draw', f.operation_id, f.request
-     FROM stored s JOIN fresh f USING (campaign_id, invitee, kind, side)
-     WHERE s.state = 'CREATE')
- SELECT count(*) FROM stored/* insert_rewards */";
+     RETURNING id, campaign_id, invitee, kind, side, state)
+ SELECT id, campaign_id, invitee, kind, side FROM stored WHERE state = 'CREATE'
+ UNION ALL SELECT NULL, NULL, NULL, NULL, NULL FROM stored WHERE state <> 'CREATE' /* insert_rewards */";
 
 /// Stores rewards, and for those that nobody has to look at the task of drawing. There is none for the same
 /// key yet, or this fails.
@@ -355,11 +351,8 @@ pub async fn insert(
     let triggers: Vec<Option<i64>> = rewards.iter().map(|it| it.trigger_id).collect();
     let most: Vec<i64> = rewards.iter().map(|it| it.most_minor).collect();
     let held: Vec<Option<&str>> = rewards.iter().map(|it| it.held).collect();
-    let draws = || rewards.iter().map(|it| it.draw.as_ref());
-    let operations: Vec<Option<&str>> = draws().map(|it| Some(it?.0.as_str())).collect();
-    let requests: Vec<Option<&[u8]>> = draws().map(|it| Some(it?.1.as_slice())).collect();
-    let row = transaction
-        .query_one(
+    let rows = transaction
+        .query(
             &statement,
             &[
                 &text(|it| it.key.campaign.as_str()),
@@ -372,15 +365,50 @@ pub async fn insert(
                 &text(|it| &it.currency),
                 &most,
                 &held,
-                &operations,
-                &requests,
                 &actor,
             ],
         )
         .await?;
-    let stored: i64 = row.try_get(0)?;
     let expected = u64::try_from(rewards.len()).unwrap_or(u64::MAX);
-    expect_rows("insert_rewards", expected, u64::try_from(stored).unwrap_or(0))
+    expect_rows("insert_rewards", expected, u64::try_from(rows.len()).unwrap_or(u64::MAX))?;
+    let mut draws: HashMap<&Key, _> =
+        rewards.iter().map(|it| (&it.key, it.draw.as_ref())).collect();
+    let mut tasks = Vec::new();
+    for row in rows {
+        let Some(id) = row.try_get::<_, Option<i64>>(0)? else { continue };
+        let campaign: &str = row.try_get(1)?;
+        let key = Key {
+            campaign: parsed(campaign)?,
+            invitee: row.try_get(2)?,
+            kind: row.try_get(3)?,
+            side: side(row.try_get(4)?)?,
+        };
+        tasks.push((id, draws.remove(&key).flatten()));
+    }
+    insert_draws(transaction, &tasks).await
+}
+
+/// Stores the tasks of drawing. Joined to the rewards in one statement, they would be compared each with each:
+/// nobody knows how many there are.
+async fn insert_draws(
+    transaction: &Prepared<'_>,
+    tasks: &[(i64, Option<&(String, Vec<u8>)>)],
+) -> Result<(), Error> {
+    let statement = transaction
+        .prepare_cached(
+            "INSERT INTO reward_task (reward_id, step, operation_id, request)
+             SELECT id, 'draw', operation_id, request
+             FROM unnest($1::bigint[] /* rewards */, $2::text[] /* operations */, $3::bytea[] /* requests */)
+                  AS t (id, operation_id, request) /* insert_draws */",
+        )
+        .await?;
+    let ids: Vec<i64> = tasks.iter().map(|(id, _)| *id).collect();
+    let operations: Vec<Option<&str>> =
+        tasks.iter().map(|(_, draw)| draw.map(|it| it.0.as_str())).collect();
+    let requests: Vec<Option<&[u8]>> =
+        tasks.iter().map(|(_, draw)| draw.map(|it| it.1.as_slice())).collect();
+    let stored = transaction.execute(&statement, &[&ids, &operations, &requests]).await?;
+    expect_rows("insert_draws", u64::try_from(tasks.len()).unwrap_or(u64::MAX), stored)
 }
 
 fn parsed(campaign: &str) -> Result<CampaignId, Error> {

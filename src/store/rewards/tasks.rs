@@ -218,22 +218,22 @@ const FINISH: &str = "WITH input AS MATERIALIZED (
          reminders = r.reminders + CASE o.event WHEN 'remind' THEN 1 ELSE 0 END
      FROM owned o
      WHERE r.id = o.reward_id AND r.state = o.from_state AND r.version = o.version
-     RETURNING r.id, o.step),
+     RETURNING r.id, o.step, o.to_state, o.next_step, o.next_operation, o.next_request, o.attempts,
+               o.first_sent_at, o.operation_id, o.request),
  advanced AS (
      UPDATE reward_task t
-     SET step = o.next_step, operation_id = o.next_operation, request = o.next_request,
+     SET step = m.next_step, operation_id = m.next_operation, request = m.next_request,
          attempts = 1, first_sent_at = now(),
          due_at = now() + $17::float8 /* lease */ * interval '1 second'
-     FROM moved m JOIN owned o ON o.reward_id = m.id AND o.step = m.step
-     WHERE t.reward_id = m.id AND t.step = m.step AND o.next_step IS NOT NULL),
+     FROM moved m
+     WHERE t.reward_id = m.id AND t.step = m.step AND m.next_step IS NOT NULL),
  done AS (
-     DELETE FROM reward_task t USING moved m JOIN owned o ON o.reward_id = m.id AND o.step = m.step
-     WHERE t.reward_id = m.id AND t.step = m.step AND o.next_step IS NULL),
+     DELETE FROM reward_task t USING moved m
+     WHERE t.reward_id = m.id AND t.step = m.step AND m.next_step IS NULL),
  parked AS (
      INSERT INTO parked_task (reward_id, step, attempts, first_sent_at, operation_id, request)
-     SELECT o.reward_id, o.step, o.attempts, o.first_sent_at, o.operation_id, o.request
-     FROM moved m JOIN owned o ON o.reward_id = m.id AND o.step = m.step
-     WHERE o.to_state = 'PARKED')
+     SELECT id, step, attempts, first_sent_at, operation_id, request FROM moved
+     WHERE to_state = 'PARKED')
  SELECT id, step FROM moved /* finish_tasks */";
 
 /// Records what steps have come to, each reward by itself: those whose lease is another's meanwhile, or
