@@ -85,6 +85,7 @@ pub fn struck(at: Boundary) -> Struck {
     if TIMES.fetch_add(1, Ordering::Relaxed).saturating_add(1) != stroke.time {
         return Struck::No;
     }
+    tracing::warn!(?stroke, "a planted stroke");
     stroke.what.unwrap_or_else(|| std::process::abort())
 }
 

@@ -100,8 +100,8 @@ impl Stage {
         Waypost::start(&texts.chain(planted).collect::<Vec<_>>()).await
     }
 
-    /// A run; whether the worker survived it, and the verdict.
-    async fn run(mut self, preset: &Preset, stroke: &Stroke) -> (bool, Outcome) {
+    /// A run: whether the worker survived it, whether it says that it was struck, and the verdict.
+    async fn run(mut self, preset: &Preset, stroke: &Stroke) -> (bool, bool, Outcome) {
         let planted = match stroke {
             Stroke::Call(_) => None,
             Stroke::Boundary(words) => Some(words.as_str()),
@@ -136,7 +136,8 @@ impl Stage {
         drop(killer);
         self.sandbox.end().await;
         database::dump(&url, &self.directory.join("dump.jsonl")).await;
-        (second.is_none(), judge(preset, &self.directory).await)
+        let struck = first.log().contains("a planted stroke");
+        (second.is_none(), struck, judge(preset, false, &self.directory).await)
     }
 }
 
@@ -168,10 +169,11 @@ async fn attach(worker: &Waypost, number: u32) -> Tied {
     process
 }
 
-/// Makes a run, and tells of it. Whether the worker survived, and whether the run was good.
-async fn strike(preset: &Preset, stroke: Stroke, seed: u64) -> (bool, bool) {
+/// Makes a run, and tells of it. Whether the worker survived, whether it says that it was struck, and whether the run
+/// was good.
+async fn strike(preset: &Preset, stroke: Stroke, seed: u64) -> (bool, bool, bool) {
     let stage = Stage::new(preset, seed).await;
-    let (survived, outcome) = stage.run(preset, &stroke).await;
+    let (survived, struck, outcome) = stage.run(preset, &stroke).await;
     let good = outcome.violated.is_empty();
     if !good {
         let name = format!("{stroke:?}").replace(['(', ')', '"', ':'], "-");
@@ -180,7 +182,7 @@ async fn strike(preset: &Preset, stroke: Stroke, seed: u64) -> (bool, bool) {
         say(format_args!("journals, dump and logs: {}", kept.display()));
     }
     assert!(outcome.rewards > 0, "nothing happened:\n{}", outcome.verdict);
-    (survived, good)
+    (survived, struck, good)
 }
 
 fn handful() -> &'static Preset {
@@ -194,7 +196,7 @@ async fn sweep(step: u32, most: u32) -> bool {
         if runs == most {
             break;
         }
-        let (survived, good) = strike(handful(), Stroke::Call(number), 1).await;
+        let (survived, _struck, good) = strike(handful(), Stroke::Call(number), 1).await;
         runs += 1;
         bad += u32::from(!good);
         if survived {
@@ -226,9 +228,10 @@ pub(crate) async fn boundaries() -> bool {
         for way in ["kill", "fail", "repeat"] {
             for time in [1, 3] {
                 let words = format!("{way}:{}:{time}", boundary.name());
-                let (survived, good) = strike(handful(), Stroke::Boundary(words.clone()), 1).await;
+                let stroke = Stroke::Boundary(words.clone());
+                let (survived, struck, good) = strike(handful(), stroke, 1).await;
                 runs += 1;
-                let struck = (way == "kill") != survived;
+                let struck = struck && (way == "kill") != survived;
                 if !good || !struck {
                     bad += 1;
                     say(format_args!("{words}: good {good}, struck as it should {struck}"));

@@ -34,6 +34,9 @@ pub(crate) enum Blow {
     DelayPayments,
 }
 
+/// What goes wrong in the payment service: names and probabilities, as its command line has them.
+type Faults = &'static [(&'static str, f64)];
+
 /// One kind of run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Preset {
@@ -53,8 +56,11 @@ pub(crate) struct Preset {
     /// For how long things go wrong, in seconds.
     pub(crate) seconds: u64,
     pub(crate) blows: &'static [Blow],
-    /// What goes wrong in the payment service: names and probabilities, as its command line has them.
-    pub(crate) payments: &'static [(&'static str, f64)],
+    /// What goes wrong in the payment service at first.
+    pub(crate) payments: Faults,
+    /// What takes its place so many seconds later, and what when the blows are over.
+    pub(crate) later: Option<(u64, Faults)>,
+    pub(crate) afterwards: Faults,
     pub(crate) delay_milliseconds: u64,
     /// What a call may cost the workers, and how long a lease is: short, so that much is late.
     pub(crate) deadline_milliseconds: u64,
@@ -104,10 +110,10 @@ impl Preset {
         })
     }
 
-    /// The faults of the payment service, as its `PUT /faults` takes them.
-    pub(crate) fn faults(&self) -> Value {
+    /// Faults of the payment service, as its `PUT /faults` takes them.
+    pub(crate) fn put(&self, faults_of_it: Faults) -> Value {
         let mut faults = json!({ "delay-ms": self.delay_milliseconds });
-        for (name, probability) in self.payments {
+        for (name, probability) in faults_of_it {
             let fields = faults.as_object_mut().expect("an object");
             fields.insert((*name).to_owned(), json!(probability));
         }
@@ -144,6 +150,8 @@ const STORM: Preset = Preset {
         ("error-before", 0.05),
         ("error-after", 0.1),
     ],
+    later: None,
+    afterwards: &[],
     delay_milliseconds: 1_500,
     deadline_milliseconds: 1_000,
     lease_seconds: 3,
@@ -235,14 +243,20 @@ const ALL: &[Preset] = &[
         patience_seconds: 30,
         ..STORM
     },
-    // No answer comes for longer than the payment service remembers; its memory is the shortest that the workers accept.
+    // What was applied and not answered for is forgotten when the payment service works again: it was away for longer
+    // than it remembers. Its memory is the shortest that the workers accept. They are patient, so that nobody repeats
+    // anything younger.
     Preset {
         name: "short-memory",
         inviters: 3,
         invitees: 8,
-        seconds: 70,
+        seconds: 75,
         blows: &[],
         payments: &[("drop-after", 1.0)],
+        later: Some((10, &[("error-before", 1.0)])),
+        afterwards: &[("forget", 1.0)],
+        deadline_milliseconds: 10_000,
+        lease_seconds: 25,
         dedupe_window_seconds: 60,
         patience_seconds: 150,
         ..STORM

@@ -16,6 +16,7 @@ use super::database;
 use super::preset::Preset;
 use super::shared::support::deployment::{call, key_for};
 use super::shared::support::servers::{new_directory, store};
+use super::shared::support::wait::hold;
 use super::shared::support::{Sandbox, eventually};
 use super::words::{Words, say};
 
@@ -108,16 +109,25 @@ pub(crate) async fn run(preset: &'static Preset, seed: u64, planted: &str) -> Ou
     prepare(&mut plan, &database).await;
 
     let driver = Child::start("driver", &directory);
-    sandbox.set_faults(&preset.faults()).await;
+    sandbox.set_faults(&preset.put(preset.payments)).await;
     nemesis.tell("begin");
     let mut blows = Vec::new();
-    loop {
-        match nemesis.hear(START).await {
-            calm if calm == "calm" => break,
-            blow => blows.push(blow),
+    let struck = async {
+        loop {
+            match nemesis.hear(START).await {
+                calm if calm == "calm" => break,
+                blow => blows.push(blow),
+            }
         }
-    }
-    sandbox.set_faults(&json!({})).await;
+    };
+    let later = async {
+        if let Some((seconds, faults)) = preset.later {
+            hold(Duration::from_secs(seconds)).await;
+            sandbox.set_faults(&preset.put(faults)).await;
+        }
+    };
+    tokio::join!(struck, later);
+    sandbox.set_faults(&preset.put(preset.afterwards)).await;
     driver.end(Duration::from_secs(preset.seconds) + START).await;
     let undone = database::quiet(&database, Duration::from_secs(preset.patience_seconds)).await;
     nemesis.tell("stop");
@@ -128,7 +138,7 @@ pub(crate) async fn run(preset: &'static Preset, seed: u64, planted: &str) -> Ou
     sandbox.end().await;
     let journal = fs::read_to_string(&payments).expect("a journal");
     let struck = journal.lines().filter(|line| line.contains("\"faults\":[")).count();
-    let mut outcome = judge(preset, &directory).await;
+    let mut outcome = judge(preset, preset.is_calm(), &directory).await;
     outcome.faults = blows.len() + struck;
     if undone > 0 {
         let left = format!("{undone} things were left to do when it was judged\n");
@@ -176,8 +186,8 @@ async fn prepare(plan: &mut Plan, database: &str) {
     plan.write();
 }
 
-/// Has the checker judge what is in `directory`.
-pub(crate) async fn judge(preset: &Preset, directory: &Path) -> Outcome {
+/// Has the checker judge what is in `directory`. In a calm run nothing went wrong, on purpose or else.
+pub(crate) async fn judge(preset: &Preset, calm: bool, directory: &Path) -> Outcome {
     let mut checker = Command::new("python3");
     checker.arg("-B").arg(script("checker.py"));
     for (name, file) in
@@ -186,7 +196,7 @@ pub(crate) async fn judge(preset: &Preset, directory: &Path) -> Outcome {
         checker.arg(name).arg(directory.join(file));
     }
     checker.arg("--dedupe-window").arg(preset.dedupe_window_seconds.to_string());
-    if preset.is_calm() {
+    if calm {
         checker.arg("--calm");
     }
     let done = checker.output().await.expect("python3 is there: make deps installs it");
