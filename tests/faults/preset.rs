@@ -261,12 +261,13 @@ const ALL: &[Preset] = &[
         patience_seconds: 150,
         ..STORM
     },
-    // These two let the payment service do what nobody can bear: here the checker has to find something.
+    // These let the payment service do what nobody can bear: here the checker has to find something.
     Preset {
         name: "not-idempotent",
         seconds: 8,
         blows: &[],
-        payments: &[("drop-after", 0.3), ("not-idempotent", 1.0)],
+        // Workers ask before they send anything again: without a lie now and then, they would not even do that.
+        payments: &[("drop-after", 0.3), ("forget", 0.5), ("not-idempotent", 1.0)],
         ..STORM
     },
     Preset {
