@@ -62,6 +62,10 @@ const CRASHES: u32 = 3;
 
 /// Measures all of it, in rounds in which the ways take turns.
 pub(crate) fn measure(options: &Options) -> Result<Rewards, Error> {
+    if options.backlog / 2 > options.triggers {
+        let what = "two rewards of the backlog need one user: --backlog may be twice --triggers, and no more";
+        return Err(Error::broken("loadtest", what));
+    }
     say(&format!("Starting PostgreSQL, with {} bindings in each campaign.", options.triggers));
     let stage = Stage::open(options)?;
     let triggers = triggers::measure(&stage, options)?;
