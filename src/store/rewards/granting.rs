@@ -310,8 +310,11 @@ pub struct NewReward {
     /// Why people have to look at it first; `None`: they have not.
     pub held: Option<&'static str>,
     /// The id of the draw and the request for it, where the payment service draws.
-    pub draw: Option<(String, Vec<u8>)>,
+    pub draw: Option<Operation>,
 }
+
+/// The id of an operation, and the bytes of its request.
+pub type Operation = (String, Vec<u8>);
 
 const INSERT: &str = "WITH fresh AS MATERIALIZED (
      SELECT * FROM unnest(
@@ -392,7 +395,7 @@ pub async fn insert(
 /// nobody knows how many there are.
 async fn insert_draws(
     transaction: &Prepared<'_>,
-    tasks: &[(i64, Option<&(String, Vec<u8>)>)],
+    tasks: &[(i64, Option<&Operation>)],
 ) -> Result<(), Error> {
     let statement = transaction
         .prepare_cached(
