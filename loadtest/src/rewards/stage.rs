@@ -190,18 +190,18 @@ fn activate(database: &Database, promise: Promise) -> Result<(), Error> {
     })
 }
 
-/// So many bindings in each campaign; those who look for what was forgotten have looked at them.
+/// So many bindings in each campaign, those of one inviter far apart; those who look for what was forgotten have looked at them.
 fn bind(count: u32) -> String {
     format!(
         "/* bind_invitees */
          INSERT INTO referral_code (code, campaign_id, user_id)
          SELECT letter || lpad(n::text, 8, '0'), campaign, 'inviter-' || n
          FROM (VALUES ('A', 'one'), ('B', 'two')) AS c (letter, campaign),
-              generate_series(0, ({count} - 1) / {EACH}) AS n;
+              generate_series(0, {count} / {EACH} - 1) AS n;
          INSERT INTO binding (campaign_id, invitee, inviter, code, campaign_version, state)
          SELECT campaign_id, 'invitee-' || n, user_id, code, 1, 'bound'
          FROM generate_series(0, {count} - 1) AS n
-         JOIN referral_code ON user_id = 'inviter-' || n / {EACH};
+         JOIN referral_code ON user_id = 'inviter-' || n % ({count} / {EACH});
          UPDATE sweep_position
          SET position = CASE what WHEN 'binding' THEN (SELECT max(id) FROM binding) ELSE 0 END"
     )
