@@ -239,7 +239,7 @@ impl Engine {
         if finished.is_empty() {
             return Ok(());
         }
-        let went_on = tasks::finish(store, act::ACTOR, self.settings.lease, &finished).await?;
+        let went_on = self.finish(&finished).await?;
         let stored = if finished.iter().any(|it| it.next.is_some()) {
             struck(Boundary::Recorded)
         } else {
@@ -267,6 +267,29 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Records what steps have come to. Where that fails for one of them, it does not for the others.
+    async fn finish(&self, finished: &[Finished]) -> Result<Vec<(i64, StepKind)>, Error> {
+        let (store, lease) = (&self.parts.store, self.settings.lease);
+        match tasks::finish(store, act::ACTOR, lease, finished).await {
+            Err(error) if !error.is_outage() && finished.len() > 1 => {
+                tracing::error!(%error, rewards = finished.len(), "recorded one by one instead");
+                let mut went_on = Vec::new();
+                for one in finished {
+                    match tasks::finish(store, act::ACTOR, lease, std::slice::from_ref(one)).await {
+                        Ok(one) => went_on.extend(one),
+                        Err(error) if error.is_outage() => return Err(error),
+                        Err(error) => {
+                            let reward = one.reward_id;
+                            tracing::error!(reward, %error, "what came of it cannot be recorded");
+                        }
+                    }
+                }
+                Ok(went_on)
+            }
+            outcome => outcome,
+        }
     }
 
     fn count_late(&self, given: &[GivenBack], ours: u64) {

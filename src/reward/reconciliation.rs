@@ -160,13 +160,16 @@ impl Reconciliation {
         now: Timestamp,
     ) -> Result<Vec<Difference>, Error> {
         let operations: Vec<&str> = page.iter().map(|it| it.operation_id.as_str()).collect();
-        let paid = reconcile::paid(&self.store, &operations).await?;
+        let mut paid = reconcile::paid(&self.store, &operations).await?;
         let missing: Vec<&str> =
             operations.into_iter().filter(|operation| !paid.contains_key(*operation)).collect();
         let unpaid = if missing.is_empty() {
             HashMap::new()
         } else {
-            reconcile::unpaid(&self.store, &missing).await?
+            let unpaid = reconcile::unpaid(&self.store, &missing).await?;
+            // What was recorded between the two questions is in neither answer.
+            paid.extend(reconcile::paid(&self.store, &missing).await?);
+            unpaid
         };
         let mut found = Vec::new();
         for payout in page {

@@ -138,6 +138,15 @@ impl Sweeper {
                     it.came_at >= given_up
                         && earned.is_some_and(|earned| left.contains(&earned.trigger))
                 };
+                let lost = |it: &&Looked| {
+                    let earned = it.earned.as_ref();
+                    it.came_at < given_up
+                        && earned.is_some_and(|earned| left.contains(&earned.trigger))
+                };
+                for trigger in looked.iter().filter(lost).filter_map(|it| it.earned.as_ref()) {
+                    let trigger = trigger.trigger;
+                    tracing::error!(trigger, "what it has earned could not be granted: look at it");
+                }
                 match looked.iter().find(is_left) {
                     Some(left) => Some(left.id - 1).filter(|to| *to > from),
                     None => looked.last().map(|it| it.id),

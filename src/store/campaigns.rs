@@ -83,7 +83,7 @@ pub async fn make(
 pub async fn lock(transaction: &Transaction<'_>, campaign: &CampaignId) -> Result<bool, Error> {
     let locked = transaction
         .query_opt(
-            "SELECT 1 FROM campaign WHERE id = $1 /* campaign */ FOR UPDATE /* lock_campaign */",
+            "SELECT 1 FROM campaign WHERE id = $1 /* campaign */ FOR NO KEY UPDATE /* lock_campaign */",
             &[&campaign.as_str()],
         )
         .await?;

@@ -92,7 +92,7 @@ impl Groups {
         answered.await.unwrap_or_else(|_gone| Err(Error::Store(Arc::new(lost()))))
     }
 
-    async fn write(&self) {
+    async fn write(self: &Arc<Self>) {
         while !self.is_empty() {
             let Ok(_turn) = self.writers.try_acquire() else { return };
             while let Some(group) = self.next() {
@@ -111,7 +111,7 @@ impl Groups {
         (count > 0).then(|| queue.drain(..count).collect())
     }
 
-    async fn store(&self, group: Vec<Entry>) {
+    async fn store(self: &Arc<Self>, group: Vec<Entry>) {
         if planted(Bug::AcknowledgeBeforeCommit) {
             return self.acknowledge_then_store(group).await;
         }
@@ -135,12 +135,15 @@ impl Groups {
                 None => left.push(entry),
             }
         }
-        let alone = left.into_iter().map(|Entry { waiting, answer }| async move {
-            let outcome = self.alone(&waiting).await;
-            let outcome = outcome.unwrap_or_else(|error| Err(Error::Store(Arc::new(error))));
-            drop(answer.send(outcome));
-        });
-        futures_util::future::join_all(alone).await;
+        // Beside the groups that come next, which must not wait for these locks.
+        for Entry { waiting, answer } in left {
+            let groups = Arc::clone(self);
+            tokio::spawn(async move {
+                let outcome = groups.alone(&waiting).await;
+                let outcome = outcome.unwrap_or_else(|error| Err(Error::Store(Arc::new(error))));
+                drop(answer.send(outcome));
+            });
+        }
     }
 
     /// [`Bug::AcknowledgeBeforeCommit`]: whoever is answered believes what may never be stored.

@@ -31,8 +31,8 @@ mod reasons {
     pub(super) const OPERATION_DIFFERS: &str = "operation-differs";
 }
 
-/// Refusals that are about us and not about the operation: until we are let in, nobody is asked anything.
-const NOT_LET_IN: [&str; 2] = ["status-401", "status-403"];
+/// The refusal that is about us and not about the operation: until we are let in, nobody is asked anything.
+const NOT_LET_IN: &str = "status-401";
 
 /// How long a task waits that cannot be done here, though perhaps elsewhere.
 const UNREADABLE: Duration = Duration::from_mins(1);
@@ -64,6 +64,10 @@ enum Operation {
 impl Engine {
     /// Does the step of a task. It was claimed when `leased` was started.
     pub(super) async fn act(&self, task: &Claimed, leased: &Stopwatch) -> Outcome {
+        if task.step == StepKind::Remind && task.state != State::New {
+            // It was scratched, or is over, while the reminder was being made.
+            return Outcome::Dropped;
+        }
         let pinned = &self.parts.pinned;
         let said = match pinned.find(&self.parts.store, &task.campaign, task.version).await {
             Ok(said) => said,
@@ -96,7 +100,9 @@ impl Engine {
                 self.reminded("given_up");
                 Outcome::Dropped
             }
-            Operation::Again { .. } if task.attempts >= backoff::ATTEMPTS => {
+            Operation::Again { .. }
+                if task.attempts >= backoff::ATTEMPTS && !self.breaker(task.step).is_open() =>
+            {
                 tracing::warn!(reward = task.reward_id, "parked: tried too often");
                 let reason = Some(reasons::ATTEMPTS_SPENT.to_owned());
                 finished(task, Event::Park, State::Parked, reason)
@@ -240,7 +246,7 @@ impl Engine {
         }
         match answer {
             Sent::Applied { amount_minor } => self.heard(task, amount_minor),
-            Sent::Refused { problem, detail } if NOT_LET_IN.contains(&&*problem) => {
+            Sent::Refused { problem, detail } if problem == NOT_LET_IN => {
                 self.breaker(task.step).trip(&detail);
                 Operation::Again { after: None, surely_not: true }
             }

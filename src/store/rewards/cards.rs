@@ -173,7 +173,7 @@ pub async fn lock_due(
              WHERE r.id = ANY($1::bigint[] /* cards */) AND r.state = 'NEW' AND r.card_due_at <= $2 /* now */
                AND (r.id = ANY($3::bigint[] /* with_reminders */)
                     OR NOT EXISTS (SELECT FROM reward_task t WHERE t.reward_id = r.id AND t.step = 'remind'))
-             ORDER BY r.id FOR UPDATE OF r SKIP LOCKED /* lock_due_cards */",
+             ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED /* lock_due_cards */",
             &[&due, &now, &locked],
         )
         .await?;

@@ -109,7 +109,7 @@ pub async fn lock(transaction: &Transaction<'_>, ids: &[i64]) -> Result<(), Erro
     transaction
         .execute(
             "SELECT FROM reward WHERE id = ANY($1::bigint[] /* rewards */)
-             ORDER BY id FOR UPDATE /* lock_rewards */",
+             ORDER BY id FOR NO KEY UPDATE /* lock_rewards */",
             &[&ids],
         )
         .await?;

@@ -407,14 +407,14 @@ pub async fn raise_tallies(
                            AND r.side = 'inviter' AND r.state NOT IN ('REVIEW', 'DENIED')) AS granted
                  FROM unnest($1::text[] /* campaigns */, $2::text[] /* inviters */)
                       AS u (campaign_id, inviter))
-             INSERT INTO inviter_tally AS t (campaign_id, inviter, rewards, lifted)
+             INSERT INTO inviter_tally AS t (campaign_id, inviter, rewards, allowed)
              SELECT c.campaign_id, c.inviter, c.granted, c.granted FROM counted c
              LEFT JOIN inviter_tally known
                   ON known.campaign_id = c.campaign_id AND known.inviter = c.inviter
              WHERE c.granted > coalesce(known.rewards, 0)
              ORDER BY c.campaign_id, c.inviter
              ON CONFLICT (campaign_id, inviter) DO UPDATE
-             SET rewards = excluded.rewards, lifted = greatest(t.lifted, excluded.rewards - t.allowed)
+             SET rewards = excluded.rewards, allowed = greatest(t.allowed, excluded.rewards - t.lifted)
              WHERE t.rewards < excluded.rewards
              RETURNING t.campaign_id, t.rewards /* raise_tallies */",
             &[&campaigns, &names],
