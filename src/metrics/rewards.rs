@@ -17,6 +17,8 @@ pub struct Rewards {
     pub tasks_due: IntGauge,
     /// For how long the oldest of them has been due, in seconds.
     pub oldest_due_seconds: Gauge,
+    /// Triggers that have earned what could not be granted yet; of all processes.
+    pub late_triggers: IntGauge,
     /// Completions that came too late: somebody else had the lease, or the reward had gone on.
     pub fenced: IntCounterVec,
     /// Calls of the payment and the notification service, by call and outcome.
@@ -45,10 +47,6 @@ impl Rewards {
             "waypost_trigger_group_size",
             "Triggers that were stored in one transaction.",
         );
-        let oldest = Gauge::new(
-            "waypost_reward_oldest_due_seconds",
-            "For how long the oldest task of a reward has been due.",
-        );
         Self {
             moves: counters(
                 r,
@@ -63,7 +61,12 @@ impl Rewards {
                 &["state"],
             ),
             tasks_due: gauge(r, "waypost_reward_tasks_due", "Tasks of rewards that are due now."),
-            oldest_due_seconds: register(r, oldest),
+            oldest_due_seconds: register(r, oldest_due_seconds()),
+            late_triggers: gauge(
+                r,
+                "waypost_reward_late_triggers",
+                "Triggers that have earned what could not be granted yet, of all processes.",
+            ),
             fenced: counters(
                 r,
                 "waypost_reward_fenced_total",
@@ -123,6 +126,13 @@ impl Rewards {
         }
         self
     }
+}
+
+fn oldest_due_seconds() -> prometheus::Result<Gauge> {
+    Gauge::new(
+        "waypost_reward_oldest_due_seconds",
+        "For how long the oldest task of a reward has been due.",
+    )
 }
 
 fn call_seconds() -> HistogramOpts {

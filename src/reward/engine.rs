@@ -28,7 +28,7 @@ use crate::campaign::pinned::Pinned;
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::Metrics;
 use crate::planted::{Boundary, Struck, struck};
-use crate::store::rewards::tasks::{self, Claimed, Finished, GivenBack, Wanted};
+use crate::store::rewards::tasks::{self, Claimed, Finished, GivenBack, Work};
 use crate::store::{Error, Store};
 
 use act::Outcome;
@@ -40,6 +40,8 @@ mod backoff;
 const IN_FLIGHT: usize = 2_048;
 /// Tasks that are claimed, and recorded, at a time.
 const SET: usize = 512;
+/// Reminders that are claimed at a time: a backlog of them leaves most of the room to the money.
+const SET_OF_REMINDERS: usize = 64;
 /// How long a claim waits after one that found less than it could have taken: what comes meanwhile is
 /// claimed together.
 const GAP: Duration = Duration::from_millis(10);
@@ -53,6 +55,11 @@ const PROBE: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_mins(1);
 /// How long the notification service is left alone after it did not answer.
 const MESSAGES_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a process waits that found nothing to do.
+fn idle() -> Duration {
+    Duration::from_millis(rand::random_range(IDLE))
+}
 
 /// What the engine works with.
 #[derive(Debug)]
@@ -152,32 +159,43 @@ impl Engine {
                 drop(timeout(wait, self.parts.wake.notified()).await);
                 sleep(GAP).await;
             }
-            let wanted = self.wanted();
-            let most = room.available_permits().min(SET);
-            if most == 0 || wanted == (Wanted { payments: false, reminders: false }) {
-                wait = BUSY;
+            wait = match self.claim_due(room, done).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::warn!(%error, "tasks of rewards cannot be claimed");
+                    idle()
+                }
+            };
+        }
+    }
+
+    /// Claims what is due of everything that can be done now, and sets it going; says after what time to look
+    /// again. Reminders come first: they are few at a time, and what they leave is for the money.
+    async fn claim_due(
+        self: &Arc<Self>,
+        room: &Arc<Semaphore>,
+        done: &mpsc::Sender<Done>,
+    ) -> Result<Duration, Error> {
+        let mut wait = idle();
+        for (work, most) in [(Work::Reminders, SET_OF_REMINDERS), (Work::Payments, SET)] {
+            let most = room.available_permits().min(most);
+            if most == 0 || !self.can_do(work) {
+                wait = wait.min(BUSY);
                 continue;
             }
             let leased = Stopwatch::start();
-            let claimed =
-                match tasks::claim(&self.parts.store, wanted, most, self.settings.lease).await {
-                    Ok(claimed) => claimed,
-                    Err(error) => {
-                        tracing::warn!(%error, "tasks of rewards cannot be claimed");
-                        wait = Duration::from_millis(rand::random_range(IDLE));
-                        continue;
-                    }
-                };
-            wait = match claimed.len() {
-                0 => Duration::from_millis(rand::random_range(IDLE)),
+            let claimed = tasks::claim(&self.parts.store, work, most, self.settings.lease).await?;
+            wait = wait.min(match claimed.len() {
+                0 => wait,
                 some if some < most => BUSY,
                 _ => Duration::ZERO,
-            };
+            });
             for task in claimed {
                 let room = Arc::clone(room).acquire_owned().await.expect("never closed");
                 self.begin(Job { task, leased, room }, done);
             }
         }
+        Ok(wait)
     }
 
     /// Sets a task going.
@@ -190,11 +208,11 @@ impl Engine {
         });
     }
 
-    /// Which tasks can be done now.
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            payments: !self.money.is_open() && self.dedupe_window().is_some(),
-            reminders: !self.messages.is_open(),
+    /// Whether whom that asks can be asked now.
+    fn can_do(&self, work: Work) -> bool {
+        match work {
+            Work::Payments => !self.money.is_open() && self.dedupe_window().is_some(),
+            Work::Reminders => !self.messages.is_open(),
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::granting::{Granting, is_due};
@@ -27,11 +27,9 @@ const SET: i64 = 1_000;
 /// How many sets of each are looked at in a round.
 const SETS: usize = 50;
 
-/// Of how many triggers nothing can be granted for now, because others have locked their users for long, before a
-/// round ends.
+/// How many triggers whose users others have locked are waited for in a set. The rest of it is tried in the next
+/// round.
 const PATIENCE: u32 = 5;
-/// How long such a trigger holds up those that come after it.
-const HELD_UP: SignedDuration = SignedDuration::from_hours(1);
 /// Tasks, and open rewards, that are looked at together.
 const SET_OF_TASKS: i64 = 10_000;
 
@@ -81,6 +79,9 @@ impl Sweeper {
     /// One round; says whether it was ours to do.
     pub async fn sweep(&self, now: Timestamp) -> Result<bool, Error> {
         let before = now.checked_sub(self.quiet).unwrap_or(Timestamp::MIN);
+        if !self.try_again().await? {
+            return Ok(false);
+        }
         for what in [What::Trigger, What::Binding, What::Reward] {
             for _ in 0..SETS {
                 let Some(looked) = self.look(what, before).await? else { return Ok(false) };
@@ -131,26 +132,8 @@ impl Sweeper {
                 let looked = looked.get(..old).unwrap_or_default();
                 let late = self.late(&transaction, looked).await?;
                 let left = self.grant(what, &late).await?;
-                // Those that are locked by others are looked at again in the next round.
-                let given_up = before.checked_sub(HELD_UP).unwrap_or(before);
-                let is_left = |it: &&Looked| {
-                    let earned = it.earned.as_ref();
-                    it.came_at >= given_up
-                        && earned.is_some_and(|earned| left.contains(&earned.trigger))
-                };
-                let lost = |it: &&Looked| {
-                    let earned = it.earned.as_ref();
-                    it.came_at < given_up
-                        && earned.is_some_and(|earned| left.contains(&earned.trigger))
-                };
-                for trigger in looked.iter().filter(lost).filter_map(|it| it.earned.as_ref()) {
-                    let trigger = trigger.trigger;
-                    tracing::error!(trigger, "what it has earned could not be granted: look at it");
-                }
-                match looked.iter().find(is_left) {
-                    Some(left) => Some(left.id - 1).filter(|to| *to > from),
-                    None => looked.last().map(|it| it.id),
-                }
+                sweep::note_late(&transaction, &left).await?;
+                looked.last().map(|it| it.id)
             }
             What::Reward => self.look_at_rewards(&transaction, from, before).await?,
         };
@@ -161,7 +144,25 @@ impl Sweeper {
         Ok(Some(to.is_some()))
     }
 
-    /// Which triggers have earned what nobody was granted.
+    /// Tries again what could not be granted in earlier rounds; says whether it was ours to do.
+    async fn try_again(&self) -> Result<bool, Error> {
+        let mut connection = self.store.rewards().await?;
+        let transaction = connection.transaction().await?;
+        if !sweep::begin(&transaction).await? {
+            return Ok(false);
+        }
+        let looked = sweep::late_triggers(&transaction, SET).await?;
+        let late = self.late(&transaction, &looked).await?;
+        let left = self.grant(What::Trigger, &late).await?;
+        let tried: Vec<i64> = looked.iter().map(|it| it.id).collect();
+        sweep::note_late(&transaction, &left).await?;
+        sweep::settle_late(&transaction, &tried, &left).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Which triggers have earned what nobody was granted. Where the promise cannot be read, nobody knows: it is
+    /// tried, and noted that it failed.
     async fn late(
         &self,
         transaction: &Transaction<'_>,
@@ -171,16 +172,15 @@ impl Sweeper {
         for earned in looked.iter().filter_map(|it| it.earned.as_ref()) {
             let version = (&earned.campaign, earned.version);
             let promised = self.promised(transaction, version).await?;
-            if promised.is_some_and(|promised| is_owed(&promised, earned)) {
+            if promised.is_none_or(|promised| is_owed(&promised, earned)) {
                 late.push(earned.trigger);
             }
         }
         Ok(late)
     }
 
-    /// Grants what triggers have earned; says of which nothing could be granted for now, as others are at their
-    /// users. Where it fails for some of them, it must not for the others.
-    async fn grant(&self, what: What, late: &[i64]) -> Result<Vec<i64>, Error> {
+    /// Grants what triggers have earned; says for which that did not work, and why. One is nothing to the others.
+    async fn grant(&self, what: What, late: &[i64]) -> Result<Vec<(i64, String)>, Error> {
         if late.is_empty() {
             return Ok(Vec::new());
         }
@@ -188,18 +188,17 @@ impl Sweeper {
         let mut left = Vec::new();
         let mut patience = PATIENCE;
         for trigger in late {
+            if patience == 0 {
+                left.push((*trigger, "others were waited for".to_owned()));
+                continue;
+            }
             // One by one: there are few, and so it is known of each what became of it.
             match self.granting.grant_late(&[*trigger]).await {
-                Ok(more) if more.all() == 0 => left.push(*trigger),
                 Ok(more) => granted = granted.saturating_add(more.all()),
-                Err(error) if error.is_outage() && patience == 0 => return Err(error),
-                Err(error) if error.is_outage() => {
-                    patience -= 1;
-                    tracing::debug!(trigger, %error, "what it has earned is granted later");
-                    left.push(*trigger);
-                }
                 Err(error) => {
-                    tracing::error!(trigger, %error, "what it has earned is not granted");
+                    patience -= u32::from(error.is_outage());
+                    tracing::warn!(trigger, %error, "what it has earned is not granted yet");
+                    left.push((*trigger, error.to_string()));
                 }
             }
         }
@@ -348,6 +347,7 @@ impl Sweeper {
         }
         shown.tasks_due.set(figures.tasks_due);
         shown.oldest_due_seconds.set(figures.oldest_due_seconds);
+        shown.late_triggers.set(figures.late_triggers);
         for (campaign, balances) in &figures.accounts {
             for (account, minor) in ["budget", "promised", "paid"].into_iter().zip(balances) {
                 shown.account_minor.with_label_values(&[campaign.as_str(), account]).set(*minor);

@@ -22,6 +22,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "0007_message_consent",
         sql: include_str!("../../migrations/0007_message_consent.sql"),
     },
+    Migration {
+        name: "0008_late_triggers",
+        sql: include_str!("../../migrations/0008_late_triggers.sql"),
+    },
 ];
 
 /// Any number, the same in all processes: who holds it may migrate.

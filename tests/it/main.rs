@@ -47,6 +47,7 @@ mod rewards;
 mod rewards_commands;
 mod rewards_desk;
 mod rewards_explained;
+mod rewards_in_trouble;
 mod routing;
 mod sandbox;
 mod sandbox_crash;

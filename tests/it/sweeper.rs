@@ -257,21 +257,59 @@ async fn figures_say_how_rewards_stand() {
 }
 
 #[tokio::test]
-async fn a_trigger_whose_user_is_locked_is_looked_at_again() {
+async fn what_cannot_be_granted_is_tried_again_and_holds_up_nobody() {
     let test = Referrals::screened(json!([])).await;
-    bound(&test, "ben", "2029-12-31T00:00:00Z").await;
+    for user in ["ben", "cleo"] {
+        bound(&test, user, "2029-12-31T00:00:00Z").await;
+    }
     assert!(sweep(&test).await);
-    overlooked(&test, "ben", "loan_disbursed", "2029-12-31T23:58:00Z").await;
+    // Hours before: how old it is does not matter.
+    overlooked(&test, "ben", "loan_disbursed", "2029-12-31T20:00:00Z").await;
+    overlooked(&test, "cleo", "loan_disbursed", "2029-12-31T20:00:00Z").await;
     let mut connection = test.api.store.connection().await.expect("a connection");
     let transaction = connection.transaction().await.expect("a transaction");
     let campaign = "spring".parse().expect("a name");
     let lock = user_locks::LockKey::user(&campaign, "ben");
     user_locks::take(&transaction, [lock]).await.expect("locked");
-    assert!(sweep(&test).await);
-    assert_eq!(rewards(&test).await, 0);
+    let late = "SELECT count(*) FROM late_trigger l JOIN trigger_event t ON t.id = l.trigger_id
+                WHERE t.user_id = 'ben' AND l.reason <> ''";
+    for _ in 0..2 {
+        assert!(sweep(&test).await);
+        assert_eq!(rewards(&test).await, 1, "that of cleo");
+        assert_eq!(test.api.count(late).await, 1);
+    }
+    let all = "SELECT count(*) FROM sweep_position
+               WHERE what = 'trigger' AND position = (SELECT max(id) FROM trigger_event)";
+    assert_eq!(test.api.count(all).await, 1, "it holds up nobody");
+    test.api.rewards.sweeper.show_figures(false).await.expect("figures");
+    assert!(test.api.metrics.text().contains("waypost_reward_late_triggers 1"));
     transaction.rollback().await.expect("given up");
     assert!(sweep(&test).await);
+    assert_eq!((rewards(&test).await, test.api.count(late).await), (2, 0));
+}
+
+#[tokio::test]
+async fn thousands_of_triggers_of_one_kind_hide_no_other() {
+    let test = Referrals::screened(json!([])).await;
+    let many = "INSERT INTO trigger_event (campaign_id, source, event_id, kind, user_id, occurred_at, received_at,
+                                           body_hash, body)
+                SELECT 'spring', 'test', 'app' || n, 'app_opened', 'ben', '2029-12-31T00:00:00Z',
+                       '2029-12-31T00:00:00Z', decode(repeat('00', 32), 'hex'), '{}'
+                FROM generate_series(1, 2000) AS s (n)";
+    test.api.database.connect().await.execute(many, &[]).await.expect("triggers");
+    // Before the campaign began, and once more since.
+    overlooked(&test, "ben", "loan_disbursed", "2029-12-31T00:00:00Z").await;
+    let early = "UPDATE trigger_event SET occurred_at = '2029-01-01T00:00:00Z', event_id = 'early'
+                 WHERE kind = 'loan_disbursed'";
+    test.api.database.connect().await.execute(early, &[]).await.expect("an early one");
+    overlooked(&test, "ben", "loan_disbursed", "2029-12-31T00:00:00Z").await;
+    bound(&test, "ben", "2029-12-31T00:00:00Z").await;
+    assert!(sweep(&test).await);
     assert_eq!(rewards(&test).await, 1);
-    let position = "SELECT position FROM sweep_position WHERE what = 'trigger'";
-    assert!(test.api.count(position).await > 0);
+    let test = Referrals::screened(json!([])).await;
+    test.api.database.connect().await.execute(many, &[]).await.expect("triggers");
+    overlooked(&test, "ben", "loan_disbursed", "2029-12-31T00:00:00Z").await;
+    let code = test.code("ann").await;
+    assert_eq!(test.bind(json!({ "code": code, "invitee": "ben" })).await.status, 201);
+    assert_eq!(rewards(&test).await, 1, "with the binding itself");
 }

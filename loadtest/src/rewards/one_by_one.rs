@@ -20,7 +20,7 @@ use waypost::reward::granting::{Granting, Reached};
 use waypost::reward::machine::{Event, State, StepKind};
 use waypost::reward::operation::{OperationIds, RewardKey};
 use waypost::reward::payment::{Call, Payment, Sent};
-use waypost::store::rewards::tasks::{self, Claimed, Finished, Wanted};
+use waypost::store::rewards::tasks::{self, Finished, Work};
 use waypost::store::triggers::{self, NewTrigger};
 use waypost::store::user_locks::{self, LockKey};
 use waypost::store::{Error as StoreError, Store, secrets};
@@ -170,8 +170,7 @@ pub(super) fn draw_and_allot(
 impl Worker {
     /// Claims one task, and does its step and the next one.
     async fn claim(&self) -> Result<(), Error> {
-        let wanted = Wanted { payments: true, reminders: true };
-        let claimed = tasks::claim(&self.store, wanted, 1, LEASE).await.map_err(broken)?;
+        let claimed = tasks::claim(&self.store, Work::Payments, 1, LEASE).await.map_err(broken)?;
         let task = claimed.first().ok_or_else(|| broken("there is no task left to claim"))?;
         let pinned = self.pinned.find(&self.store, &task.campaign, task.version).await;
         let said = pinned.map_err(broken)?;
@@ -190,7 +189,7 @@ impl Worker {
         self.finish(Finished {
             drawn: Some((drawn.amount_minor, evidence)),
             next: Some((StepKind::Allot, id.clone(), request.clone())),
-            ..bare(task, (Event::Draw, State::Drawn))
+            ..Finished::bare(task, Event::Draw, State::Drawn)
         })
         .await?;
         match self.payment.send(Call::Allot, &id, Bytes::from(request)).await {
@@ -205,7 +204,7 @@ impl Worker {
             from: State::Drawn,
             log_version: task.log_version + 1,
             card: Some((due_at, expires_at)),
-            ..bare(task, (Event::Allot, State::New))
+            ..Finished::bare(task, Event::Allot, State::New)
         })
         .await
     }
@@ -216,21 +215,5 @@ impl Worker {
             1 => Ok(()),
             other => Err(broken(format!("{other} rewards went on, and not one"))),
         }
-    }
-}
-
-fn bare(task: &Claimed, (event, to): (Event, State)) -> Finished {
-    Finished {
-        reward_id: task.reward_id,
-        step: task.step,
-        epoch: task.epoch,
-        from: task.state,
-        log_version: task.log_version,
-        event,
-        to,
-        reason: None,
-        drawn: None,
-        card: None,
-        next: None,
     }
 }

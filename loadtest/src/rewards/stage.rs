@@ -31,6 +31,8 @@ const RUN: &str = "run";
 pub(super) const EACH: u32 = 10;
 /// How late the payment service answers, in milliseconds.
 const ANSWER: u32 = 5;
+/// Calls of the payment service at a time: with 64, as released, its answers alone would be the bound.
+const CALLS: u32 = 128;
 /// Codes that the pool has at the least, as released, before more are made.
 const POOL: i64 = 5_000;
 /// How long a program may take to be ready.
@@ -136,6 +138,7 @@ impl Stage {
         command.env("WAYPOST_CLICKS__SPOOL_DIRECTORY", spool);
         if let Some(payments) = payments {
             command.env("WAYPOST_PAYMENT__URL", &payments.url);
+            command.env("WAYPOST_PAYMENT__CALLS", CALLS.to_string());
         }
         let mut process = Process::start("waypost", command, self.directory.path())?;
         process.wait_for(PATIENCE, || {

@@ -70,7 +70,7 @@ impl Way {
 }
 
 /// Callers at once, each on a connection of its own.
-pub(crate) const CALLERS: u32 = 64;
+pub(crate) const CALLERS: u32 = 256;
 /// Callers of batches at once.
 pub(crate) const BATCH_CALLERS: u32 = 4;
 /// Triggers of one batch.

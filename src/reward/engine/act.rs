@@ -1,6 +1,7 @@
 //! One task: what is to be done, doing it, and what that means for the reward.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ mod reasons {
     pub(super) const WINDOW_PASSED: &str = "dedupe-window-passed";
     /// The payment service knows another operation by this id.
     pub(super) const OPERATION_DIFFERS: &str = "operation-differs";
+    /// The version of the campaign that was promised cannot be read.
+    pub(super) const PROMISE_UNREADABLE: &str = "promise-unreadable";
 }
 
 /// The refusal that is about us and not about the operation: until we are let in, nobody is asked anything.
@@ -68,24 +71,21 @@ impl Engine {
             // It was scratched, or is over, while the reminder was being made.
             return Outcome::Dropped;
         }
-        let pinned = &self.parts.pinned;
-        let said = match pinned.find(&self.parts.store, &task.campaign, task.version).await {
+        let said = match self.promise(task).await {
             Ok(said) => said,
-            Err(error) => {
-                tracing::error!(%error, reward = task.reward_id, "the promise cannot be read");
-                return again(task, UNREADABLE, false, !task.sent_before);
-            }
+            Err(given_back) => return given_back,
         };
+        let said = said.as_deref();
         let Some((id, request)) = &task.operation else {
-            return self.draw(task, &said);
+            return self.draw(task, said);
         };
         if struck(Boundary::Claimed) != Struck::No {
             return again(task, Duration::ZERO, true, false);
         }
-        let (id, request) = self.spoiled(task, &said, (id, request));
+        let (id, request) = self.spoiled(task, said, (id, request));
         let operation = self.operation(task, leased, &id, &request).await;
         match operation {
-            Operation::Applied(amount_minor) => self.applied(task, &said, amount_minor),
+            Operation::Applied(amount_minor) => self.applied(task, said, amount_minor),
             Operation::Stop(_) if task.step == StepKind::Remind => {
                 self.reminded("given_up");
                 Outcome::Dropped
@@ -118,11 +118,30 @@ impl Engine {
         }
     }
 
+    /// What was promised, where the step goes by it: a draw of our own does, and the life of a card. A payout
+    /// does not wait for a document that nobody needs for it.
+    async fn promise(&self, task: &Claimed) -> Result<Option<Arc<Campaign>>, Outcome> {
+        if task.operation.is_some() && task.step != StepKind::Allot {
+            return Ok(None);
+        }
+        let pinned = &self.parts.pinned;
+        match pinned.find(&self.parts.store, &task.campaign, task.version).await {
+            Ok(said) => Ok(Some(said)),
+            Err(error) if error.is_outage() => {
+                Err(again(task, backoff::wait(1, rand::random()), false, !task.sent_before))
+            }
+            Err(error) => {
+                tracing::error!(%error, reward = task.reward_id, "the promise cannot be read");
+                Err(unreadable(task))
+            }
+        }
+    }
+
     /// The operation as it is to be sent: as it was stored, but for planted bugs.
     fn spoiled<'a>(
         &self,
         task: &Claimed,
-        said: &Campaign,
+        said: Option<&Campaign>,
         (id, request): (&'a str, &'a [u8]),
     ) -> (Cow<'a, str>, Cow<'a, [u8]>) {
         let stored = (Cow::Borrowed(id), Cow::Borrowed(request));
@@ -130,7 +149,7 @@ impl Engine {
             return (Cow::Owned(format!("{id}-{}", task.attempts)), stored.1);
         }
         let again = planted(Bug::DrawAgainAfterCrash) && task.sent_before;
-        let earned = said.earned(&task.kind, task.side).filter(|_| again);
+        let earned = said.and_then(|said| said.earned(&task.kind, task.side)).filter(|_| again);
         match earned.and_then(|earned| draw::built_in(earned, rand::random)) {
             Some(drawn) if task.step == StepKind::Allot && drawn.amount_minor > 0 => {
                 let money = (task.currency.as_str(), drawn.amount_minor);
@@ -143,15 +162,15 @@ impl Engine {
     }
 
     /// Draws without asking anybody.
-    fn draw(&self, task: &Claimed, said: &Campaign) -> Outcome {
-        let earned = said.earned(&task.kind, task.side);
+    fn draw(&self, task: &Claimed, said: Option<&Campaign>) -> Outcome {
+        let earned = said.and_then(|said| said.earned(&task.kind, task.side));
         let drawn = earned.and_then(|earned| draw::built_in(earned, rand::random));
         if struck(Boundary::Drawn) != Struck::No {
             return again(task, Duration::ZERO, true, false);
         }
         let Some(drawn) = drawn else {
             tracing::error!(reward = task.reward_id, "nothing is promised for it any more");
-            return again(task, UNREADABLE, false, true);
+            return unreadable(task);
         };
         self.drawn(task, &drawn)
     }
@@ -168,11 +187,16 @@ impl Engine {
             (StepKind::Allot, operation.0, operation.1)
         });
         let drawn = Some((amount, evidence));
-        Outcome::Finished(Box::new(Finished { drawn, next, ..bare(task, event, to) }))
+        Outcome::Finished(Box::new(Finished { drawn, next, ..Finished::bare(task, event, to) }))
     }
 
     /// What an operation that was applied means for the reward.
-    fn applied(&self, task: &Claimed, said: &Campaign, amount_minor: Option<i64>) -> Outcome {
+    fn applied(
+        &self,
+        task: &Claimed,
+        said: Option<&Campaign>,
+        amount_minor: Option<i64>,
+    ) -> Outcome {
         match task.step {
             StepKind::Draw => {
                 let amount_minor = amount_minor.unwrap_or(0);
@@ -180,9 +204,10 @@ impl Engine {
                 self.drawn(task, &drawn)
             }
             StepKind::Allot => {
+                let said = said.expect("read before anything is allotted");
                 let now = Timestamp::from(self.parts.clock.now());
                 let Plan { due_at, expires_at } = cards::plan(&said.scratch_card, now);
-                let bare = bare(task, Event::Allot, State::New);
+                let bare = Finished::bare(task, Event::Allot, State::New);
                 Outcome::Finished(Box::new(Finished { card: Some((due_at, expires_at)), ..bare }))
             }
             StepKind::Pay => finished(task, Event::Pay, State::Paid, None),
@@ -346,25 +371,17 @@ fn key(task: &Claimed) -> RewardKey<'_> {
     }
 }
 
-/// A move with nothing to it.
-fn bare(task: &Claimed, event: Event, to: State) -> Finished {
-    Finished {
-        reward_id: task.reward_id,
-        step: task.step,
-        epoch: task.epoch,
-        from: task.state,
-        log_version: task.log_version,
-        event,
-        to,
-        reason: None,
-        drawn: None,
-        card: None,
-        next: None,
-    }
+fn finished(task: &Claimed, event: Event, to: State, reason: Option<String>) -> Outcome {
+    Outcome::Finished(Box::new(Finished { reason, ..Finished::bare(task, event, to) }))
 }
 
-fn finished(task: &Claimed, event: Event, to: State, reason: Option<String>) -> Outcome {
-    Outcome::Finished(Box::new(Finished { reason, ..bare(task, event, to) }))
+/// A task that cannot be done by this program, though perhaps by another one; in the end people look at it.
+fn unreadable(task: &Claimed) -> Outcome {
+    if task.attempts >= backoff::ATTEMPTS {
+        let reason = Some(reasons::PROMISE_UNREADABLE.to_owned());
+        return finished(task, Event::Park, State::Parked, reason);
+    }
+    again(task, UNREADABLE, true, !task.sent_before)
 }
 
 fn again(task: &Claimed, wait: Duration, counts: bool, unknown: bool) -> Outcome {
@@ -386,4 +403,22 @@ pub(super) fn next(before: Claimed, finished: Finished) -> Option<Claimed> {
         log_version: before.log_version + 1,
         ..before
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reasons;
+
+    #[test]
+    fn every_reason_stands_in_the_documentation() {
+        let page = include_str!("../../../docs/rewards.md");
+        for reason in [
+            reasons::ATTEMPTS_SPENT,
+            reasons::WINDOW_PASSED,
+            reasons::OPERATION_DIFFERS,
+            reasons::PROMISE_UNREADABLE,
+        ] {
+            assert!(page.contains(&format!("| `{reason}` |")), "{reason}");
+        }
+    }
 }

@@ -137,7 +137,9 @@ pub struct Key {
     pub side: Side,
 }
 
-/// Which rewards these invitees' bindings have brought already, with their numbers.
+/// Which rewards these invitees' bindings have brought already, with their numbers. Each is looked up by itself
+/// (`OFFSET 0` keeps the planner from joining): while a table is new and without figures, it would read all
+/// rewards that there are for a few.
 pub async fn existing(
     transaction: &Prepared<'_>,
     invitees: &[(&CampaignId, &str)],
@@ -147,7 +149,9 @@ pub async fn existing(
             "SELECT r.campaign_id, r.invitee, r.kind, r.side, r.id
              FROM (SELECT DISTINCT * FROM unnest($1::text[] /* campaigns */, $2::text[] /* invitees */)
                    AS u (campaign_id, invitee)) u
-             JOIN reward r USING (campaign_id, invitee) /* existing_rewards */",
+             CROSS JOIN LATERAL (
+                 SELECT * FROM reward r
+                 WHERE r.campaign_id = u.campaign_id AND r.invitee = u.invitee OFFSET 0) r /* existing_rewards */",
         )
         .await?;
     let (campaigns, names) = columns(invitees);

@@ -151,10 +151,64 @@ pub async fn triggers_after(
     rows.iter().map(looked).collect()
 }
 
-/// Triggers of one invitee that are looked at; more of them earn nothing more.
-const TRIGGERS: i64 = 1_000;
+/// Up to `most` triggers for which nothing could be granted before; any of them, so that none is always behind
+/// the others.
+pub async fn late_triggers(transaction: &Transaction<'_>, most: i64) -> Result<Vec<Looked>, Error> {
+    let rows = transaction
+        .query(
+            "WITH late AS MATERIALIZED (
+                 SELECT trigger_id FROM late_trigger ORDER BY random() LIMIT $1 /* most */)
+             SELECT t.id, t.received_at AS came_at, t.id AS trigger, t.campaign_id, t.kind, t.occurred_at,
+                    b.campaign_version,
+                    ARRAY(SELECT r.side FROM reward r WHERE r.campaign_id = t.campaign_id
+                          AND r.invitee = t.user_id AND r.kind = t.kind) AS sides
+             FROM late l JOIN trigger_event t ON t.id = l.trigger_id
+             LEFT JOIN binding b ON b.campaign_id = t.campaign_id AND b.invitee = t.user_id
+             ORDER BY t.id /* late_triggers */",
+            &[&most],
+        )
+        .await?;
+    rows.iter().map(looked).collect()
+}
 
-/// Up to `most` bindings that come after this one, with the triggers of their invitees.
+/// Notes for which triggers nothing could be granted yet, and why: they are tried again.
+pub async fn note_late(transaction: &Transaction<'_>, late: &[(i64, String)]) -> Result<(), Error> {
+    if late.is_empty() {
+        return Ok(());
+    }
+    let (triggers, reasons): (Vec<i64>, Vec<&str>) =
+        late.iter().map(|(trigger, reason)| (*trigger, reason.as_str())).unzip();
+    transaction
+        .execute(
+            "INSERT INTO late_trigger (trigger_id, reason)
+             SELECT DISTINCT ON (trigger_id) * FROM unnest($1::bigint[] /* triggers */, $2::text[] /* reasons */)
+                  AS l (trigger_id, reason)
+             ON CONFLICT (trigger_id) DO UPDATE SET reason = excluded.reason /* note_late */",
+            &[&triggers, &reasons],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Settles those of these triggers that are not late any more.
+pub async fn settle_late(
+    transaction: &Transaction<'_>,
+    tried: &[i64],
+    left: &[(i64, String)],
+) -> Result<(), Error> {
+    let left: Vec<i64> = left.iter().map(|(trigger, _)| *trigger).collect();
+    transaction
+        .execute(
+            "DELETE FROM late_trigger WHERE trigger_id = ANY($1::bigint[] /* tried */)
+             AND trigger_id <> ALL($2::bigint[] /* left */) /* settle_late */",
+            &[&tried, &left],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Up to `most` bindings that come after this one, with the last trigger of each kind of their invitees: if any
+/// of a kind is due, that one is.
 pub async fn bindings_after(
     transaction: &Transaction<'_>,
     after: i64,
@@ -171,17 +225,17 @@ pub async fn bindings_after(
                           AND r.invitee = l.invitee AND r.kind = t.kind) AS sides
              FROM looked l
              LEFT JOIN LATERAL (
-                 SELECT e.id, e.kind, e.occurred_at FROM trigger_event e
+                 SELECT DISTINCT ON (e.kind) e.id, e.kind, e.occurred_at FROM trigger_event e
                  WHERE e.campaign_id = l.campaign_id AND e.user_id = l.invitee
-                 ORDER BY e.kind, e.occurred_at LIMIT $3 /* triggers */) t ON true
+                 ORDER BY e.kind, e.occurred_at DESC) t ON true
              ORDER BY l.id, t.id /* bindings_after */",
-            &[&after, &most, &TRIGGERS],
+            &[&after, &most],
         )
         .await?;
     rows.iter().map(looked).collect()
 }
 
-/// The binding of one invitee, with the triggers.
+/// The binding of one invitee, with the last trigger of each kind.
 pub async fn binding_of(
     store: &Store,
     campaign: &CampaignId,
@@ -195,14 +249,14 @@ pub async fn binding_of(
                     ARRAY(SELECT r.side FROM reward r WHERE r.campaign_id = b.campaign_id
                           AND r.invitee = b.invitee AND r.kind = t.kind) AS sides
              FROM binding b JOIN LATERAL (
-                 SELECT e.id, e.kind, e.occurred_at FROM trigger_event e
+                 SELECT DISTINCT ON (e.kind) e.id, e.kind, e.occurred_at FROM trigger_event e
                  WHERE e.campaign_id = b.campaign_id AND e.user_id = b.invitee
-                 ORDER BY e.kind, e.occurred_at LIMIT $3 /* triggers */) t ON true
+                 ORDER BY e.kind, e.occurred_at DESC) t ON true
              WHERE b.campaign_id = $1 /* campaign */ AND b.invitee = $2 /* invitee */
              ORDER BY t.id /* binding_of */",
         )
         .await?;
-    let rows = connection.query(&statement, &[&campaign.as_str(), &invitee, &TRIGGERS]).await?;
+    let rows = connection.query(&statement, &[&campaign.as_str(), &invitee]).await?;
     rows.iter().map(looked).collect()
 }
 
@@ -432,6 +486,8 @@ pub struct Figures {
     pub tasks_due: i64,
     /// For how long the oldest of them has been due, in seconds.
     pub oldest_due_seconds: f64,
+    /// Triggers for which nothing could be granted yet.
+    pub late_triggers: i64,
     /// By campaign: what is left of the budget, what is promised, what was paid, in minor units.
     pub accounts: Vec<(String, [i64; 3])>,
     /// Differences of the books that nobody has settled, by kind.
@@ -458,6 +514,9 @@ pub async fn figures(store: &Store, cards: bool) -> Result<Figures, Error> {
                FROM reward_task WHERE due_at <= now() /* count_due_tasks */";
     let due = connection.query_one(&connection.prepare_cached(due).await?, &[]).await?;
     (figures.tasks_due, figures.oldest_due_seconds) = (due.try_get(0)?, due.try_get(1)?);
+    let late = "SELECT count(*) FROM late_trigger /* count_late */";
+    let late = connection.query_one(&connection.prepare_cached(late).await?, &[]).await?;
+    figures.late_triggers = late.try_get(0)?;
     let accounts = "SELECT campaign_id, budget_minor, promised_minor, paid_minor
                     FROM campaign_account /* all_accounts */";
     for row in connection.query(&connection.prepare_cached(accounts).await?, &[]).await? {

@@ -55,48 +55,62 @@ pub struct Claimed {
     pub log_version: i32,
 }
 
-/// Which tasks are wanted.
+/// Kinds of tasks, each with an index of its own: the backlog of one is not in the way of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub enum Work {
     /// Those that the payment service has to do with.
-    pub payments: bool,
+    Payments,
     /// Reminders.
-    pub reminders: bool,
+    Reminders,
 }
 
-const CLAIM: &str = "WITH due AS MATERIALIZED (
-     SELECT reward_id, step, first_sent_at FROM reward_task
-     WHERE due_at <= now() AND CASE step WHEN 'remind' THEN $2::bool /* reminders */ ELSE $3::bool /* payments */ END
-     ORDER BY due_at LIMIT $1 /* most */ FOR UPDATE SKIP LOCKED),
- claimed AS (
-     UPDATE reward_task t
-     SET due_at = now() + $4::float8 /* lease */ * interval '1 second', epoch = t.epoch + 1,
-         attempts = t.attempts + 1,
-         first_sent_at = CASE WHEN t.operation_id IS NOT NULL THEN coalesce(t.first_sent_at, now()) END
-     FROM due WHERE t.reward_id = due.reward_id AND t.step = due.step
-     RETURNING t.*, due.first_sent_at AS sent_before)
- SELECT c.reward_id, c.step, c.epoch, c.attempts, c.sent_before IS NOT NULL AS sent_before,
-        coalesce(extract(epoch FROM now() - c.first_sent_at), 0)::float8 AS known_for,
-        c.operation_id, c.request, r.campaign_id, r.campaign_version, r.invitee, r.kind, r.side,
-        r.beneficiary, r.currency, r.most_minor, r.amount_minor, r.state, r.version
- FROM claimed c JOIN reward r ON r.id = c.reward_id /* claim_tasks */";
+impl Work {
+    /// Which tasks these are, in words that the index has, too.
+    fn tasks(self) -> &'static str {
+        match self {
+            Self::Payments => "step <> 'remind'",
+            Self::Reminders => "step = 'remind'",
+        }
+    }
+
+    /// The statement that claims them.
+    fn claim(self) -> String {
+        format!(
+            "WITH due AS MATERIALIZED (
+                 SELECT reward_id, step, first_sent_at FROM reward_task
+                 WHERE due_at <= now() AND {}
+                 ORDER BY due_at LIMIT $1 /* most */ FOR UPDATE SKIP LOCKED),
+             claimed AS (
+                 UPDATE reward_task t
+                 SET due_at = now() + $2::float8 /* lease */ * interval '1 second', epoch = t.epoch + 1,
+                     attempts = t.attempts + 1,
+                     first_sent_at = CASE WHEN t.operation_id IS NOT NULL THEN coalesce(t.first_sent_at, now()) END
+                 FROM due WHERE t.reward_id = due.reward_id AND t.step = due.step
+                 RETURNING t.*, due.first_sent_at AS sent_before)
+             SELECT c.reward_id, c.step, c.epoch, c.attempts, c.sent_before IS NOT NULL AS sent_before,
+                    coalesce(extract(epoch FROM now() - c.first_sent_at), 0)::float8 AS known_for,
+                    c.operation_id, c.request, r.campaign_id, r.campaign_version, r.invitee, r.kind, r.side,
+                    r.beneficiary, r.currency, r.most_minor, r.amount_minor, r.state, r.version
+             FROM claimed c JOIN reward r ON r.id = c.reward_id /* claim_tasks */",
+            self.tasks()
+        )
+    }
+}
 
 /// Takes up to `most` tasks that are due, the oldest first, for as long as `lease`.
 pub async fn claim(
     store: &Store,
-    wanted: Wanted,
+    work: Work,
     most: usize,
     lease: Duration,
 ) -> Result<Vec<Claimed>, Error> {
     let connection = store.rewards().await?;
     if planted(Bug::ClaimWithoutLock) {
-        return claim_carelessly(&connection, (wanted, most), lease).await;
+        return claim_carelessly(&connection, (work, most), lease).await;
     }
-    let statement = connection.prepare_cached(CLAIM).await?;
+    let statement = connection.prepare_cached(&work.claim()).await?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let lease = lease.as_secs_f64();
-    let rows =
-        connection.query(&statement, &[&most, &wanted.reminders, &wanted.payments, &lease]).await?;
+    let rows = connection.query(&statement, &[&most, &lease.as_secs_f64()]).await?;
     rows.iter().map(claimed).collect()
 }
 
@@ -104,20 +118,20 @@ pub async fn claim(
 /// marks it.
 async fn claim_carelessly(
     connection: &Connection,
-    (wanted, most): (Wanted, usize),
+    (work, most): (Work, usize),
     lease: Duration,
 ) -> Result<Vec<Claimed>, Error> {
-    let due = "SELECT t.*, t.first_sent_at IS NOT NULL AS sent_before, t.epoch + 1 AS epoch, 0::float8 AS known_for,
-                      r.campaign_id, r.campaign_version, r.invitee, r.kind, r.side, r.beneficiary, r.currency,
-                      r.most_minor, r.amount_minor, r.state, r.version
-               FROM reward_task t JOIN reward r ON r.id = t.reward_id
-               WHERE t.due_at <= now() AND (t.step = 'remind') = $2 LIMIT $1 /* read_due */";
-    let due = due.replace(
-        "SELECT t.*, ",
-        "SELECT t.reward_id, t.step, t.attempts + 1 AS attempts, t.operation_id, t.request, ",
+    let due = format!(
+        "SELECT t.reward_id, t.step, t.attempts + 1 AS attempts, t.operation_id, t.request,
+                t.first_sent_at IS NOT NULL AS sent_before, t.epoch + 1 AS epoch, 0::float8 AS known_for,
+                r.campaign_id, r.campaign_version, r.invitee, r.kind, r.side, r.beneficiary, r.currency,
+                r.most_minor, r.amount_minor, r.state, r.version
+         FROM reward_task t JOIN reward r ON r.id = t.reward_id
+         WHERE t.due_at <= now() AND t.{} LIMIT $1 /* read_due */",
+        work.tasks()
     );
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = connection.query(&due, &[&most, &!wanted.payments]).await?;
+    let rows = connection.query(&due, &[&most]).await?;
     let read: Vec<Claimed> = rows.iter().map(claimed).collect::<Result<_, Error>>()?;
     for task in &read {
         connection
@@ -186,6 +200,25 @@ pub struct Finished {
     pub card: Option<(Timestamp, Timestamp)>,
     /// The step that comes at once, under the same lease begun anew: its operation and request.
     pub next: Option<(StepKind, String, Vec<u8>)>,
+}
+
+impl Finished {
+    /// What has come of a task: a move with nothing more to it.
+    pub fn bare(task: &Claimed, event: Event, to: State) -> Self {
+        Self {
+            reward_id: task.reward_id,
+            step: task.step,
+            epoch: task.epoch,
+            from: task.state,
+            log_version: task.log_version,
+            event,
+            to,
+            reason: None,
+            drawn: None,
+            card: None,
+            next: None,
+        }
+    }
 }
 
 /// Owns the tasks whose lease is still the one, moves their rewards if those are where they were, and makes the

@@ -1,10 +1,12 @@
 //! The engine of rewards, at work for a test.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use waypost::campaign::pinned::Pinned;
 use waypost::config::Config;
 use waypost::reward::engine::{Engine, Parts, Settings};
 use waypost::reward::payment::Payment;
@@ -26,20 +28,34 @@ impl Drop for Working {
 
 /// The client of a sandbox.
 pub fn payment(payment_service: &Sandbox) -> Payment {
+    client_of(payment_service.address())
+}
+
+fn client_of(address: SocketAddr) -> Payment {
     let mut config = Config::default();
-    let url = format!("http://{}/", payment_service.address());
+    let url = format!("http://{address}/");
     config.payment.url = Some(url.parse().expect("a URL"));
     Payment::new(&config).expect("a client").expect("a service")
 }
 
 /// Starts an engine.
 pub fn work(test: &Referrals, payment_service: &Sandbox) -> Working {
+    work_with(test, payment(payment_service), &test.api.rewards.pinned)
+}
+
+/// Starts an engine on the payment service at this address.
+pub fn work_for(test: &Referrals, address: SocketAddr) -> Working {
+    work_with(test, client_of(address), &test.api.rewards.pinned)
+}
+
+/// Starts an engine that knows these promises.
+pub fn work_with(test: &Referrals, payment: Payment, pinned: &Arc<Pinned>) -> Working {
     let api = &test.api;
     let parts = Parts {
         store: api.store.clone(),
-        payment: payment(payment_service),
+        payment,
         ids: api.rewards.ids.clone(),
-        pinned: Arc::clone(&api.rewards.pinned),
+        pinned: Arc::clone(pinned),
         wake: Arc::clone(&api.rewards.wake),
         clock: api.clock.clone(),
         metrics: Arc::clone(&api.metrics),
