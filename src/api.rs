@@ -30,6 +30,7 @@ use crate::referral::codes::CodeService;
 use crate::reward;
 use crate::reward::cards::service::CardService;
 use crate::reward::desk::Act;
+use crate::reward::simulate::service::Simulator;
 use crate::store::{self, Store, keys};
 
 pub mod bindings;
@@ -50,6 +51,7 @@ pub mod query;
 pub mod reconciliation;
 pub mod rewards;
 pub mod routes;
+pub mod simulation;
 pub mod triggers;
 pub mod users;
 
@@ -89,6 +91,7 @@ pub struct Api {
     reports: Reports,
     domains: DomainService,
     campaigns: CampaignService,
+    simulator: Simulator,
     /// The campaigns as this process knows them.
     live_campaigns: watch::Receiver<Arc<Campaigns>>,
     codes: Arc<CodeService>,
@@ -152,6 +155,7 @@ impl Api {
             reports: Reports::new(store.clone(), links.clock().clone(), retention),
             domains: DomainService::new(store.clone(), config),
             campaigns: CampaignService::new(store.clone(), config),
+            simulator: Simulator::new(store.clone()),
             live_campaigns,
             codes,
             referrals,
@@ -279,7 +283,7 @@ impl Api {
             Handler::CreateLinks | Handler::IssueCodes | Handler::RequestCompensation => {
                 Takes::Json(self.limits.batch)
             }
-            Handler::PutCampaignVersion => Takes::Document,
+            Handler::PutCampaignVersion | Handler::SimulateDocument => Takes::Document,
             Handler::TakeTriggers => Takes::Lines,
             Handler::ListLinks
             | Handler::GetLink
@@ -298,6 +302,7 @@ impl Api {
             | Handler::ActivateCampaign
             | Handler::RetireCampaign
             | Handler::CompareCampaignVersions
+            | Handler::SimulateVersion
             | Handler::GetCode
             | Handler::DisableCode
             | Handler::EnableCode
@@ -341,6 +346,8 @@ impl Api {
             Handler::ActivateCampaign => self.activate_campaign(&call).await,
             Handler::RetireCampaign => self.retire_campaign(&call).await,
             Handler::CompareCampaignVersions => self.compare_campaign_versions(&call).await,
+            Handler::SimulateDocument => self.simulate_document(&call).await,
+            Handler::SimulateVersion => self.simulate_version(&call).await,
             Handler::IssueCode => self.issue_code(&call).await,
             Handler::IssueCodes => self.issue_codes(&call).await,
             Handler::GetCode => self.get_code(&call).await,

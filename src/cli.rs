@@ -57,7 +57,7 @@ enum Command {
     /// Add, show, edit and delete the hosts under which links are found
     #[command(subcommand)]
     Domain(domain::Command),
-    /// Check, store, activate, retire and compare campaigns
+    /// Check, store, activate, retire, compare and simulate campaigns
     #[command(subcommand)]
     Campaign(campaign::Command),
     /// Give, show and switch referral codes

@@ -34,6 +34,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("reward/desk", &["campaign", "fault"]),
     ("reward/desk/service", &["campaign", "clock", "fault", "metrics", "store"]),
     ("reward/explain/service", &["campaign", "store"]),
+    ("reward/simulate", &["campaign", "referral"]),
+    ("reward/simulate/service", &["campaign", "store"]),
     ("reward/services", &["campaign", "clock", "metrics", "store"]),
     ("reward/engine", &["breaker", "campaign", "clock", "config", "metrics", "store"]),
     ("reward/granting", &["campaign", "metrics", "store"]),

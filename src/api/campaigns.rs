@@ -305,13 +305,13 @@ impl Api {
 
 impl Call {
     /// The campaign that the path names. What cannot be a name is not there.
-    fn campaign(&self) -> Result<CampaignId, Problem> {
+    pub(super) fn campaign(&self) -> Result<CampaignId, Problem> {
         let text = self.path.get("campaign");
         text.parse().map_err(|bad: BadId| Problem::new(Kind::NotFound, bad.to_string()))
     }
 
     /// The version that the path names.
-    fn version(&self) -> Result<Version, Problem> {
+    pub(super) fn version(&self) -> Result<Version, Problem> {
         self.path.get("version").parse().map(Version).map_err(|_not_a_number| {
             Problem::new(Kind::NotFound, "a version is a whole number from 1 on")
         })

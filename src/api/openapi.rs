@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use self::campaigns::{
     ACTIVATE_CAMPAIGN, COMPARE_CAMPAIGN_VERSIONS, GET_CAMPAIGN, GET_CAMPAIGN_VERSION,
     LIST_CAMPAIGN_VERSIONS, LIST_CAMPAIGNS, PUT_CAMPAIGN_VERSION, RETIRE_CAMPAIGN,
+    SIMULATE_DOCUMENT, SIMULATE_VERSION,
 };
 use self::cards::{ALLOW_MESSAGES, GET_RECONCILIATION, REVEAL_CARD};
 use self::codes::{CHOOSE_CODE, DISABLE_CODE, ENABLE_CODE, GET_CODE, ISSUE_CODE, ISSUE_CODES};
@@ -37,6 +38,7 @@ use super::operations::Readiness;
 use super::reconciliation::ReconciliationView;
 use super::rewards::{RewardChainView, RewardPage, RewardView, UserChainView};
 use super::routes::{Handler, ROUTES, Route};
+use super::simulation::SimulationView;
 use super::triggers::{TriggerLine, TriggerView};
 use super::users::{MessagesView, UserView};
 use crate::http::problem::{Kind, ProblemBody};
@@ -251,6 +253,8 @@ fn describe(handler: Handler) -> Description {
         Handler::ActivateCampaign => ACTIVATE_CAMPAIGN,
         Handler::RetireCampaign => RETIRE_CAMPAIGN,
         Handler::CompareCampaignVersions => COMPARE_CAMPAIGN_VERSIONS,
+        Handler::SimulateDocument => SIMULATE_DOCUMENT,
+        Handler::SimulateVersion => SIMULATE_VERSION,
         Handler::IssueCode => ISSUE_CODE,
         Handler::IssueCodes => ISSUE_CODES,
         Handler::GetCode => GET_CODE,
@@ -347,6 +351,7 @@ fn schemas() -> Map<String, Value> {
     add::<VersionView>(&mut schemas);
     add::<CheckedView>(&mut schemas);
     add::<DiffView>(&mut schemas);
+    add::<SimulationView>(&mut schemas);
     add::<NewCode>(&mut schemas);
     add::<CodeBatch>(&mut schemas);
     add::<CodeBatchResults>(&mut schemas);

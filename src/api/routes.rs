@@ -71,6 +71,10 @@ pub enum Handler {
     RetireCampaign,
     /// Compares two versions of a campaign.
     CompareCampaignVersions,
+    /// Says what a campaign would have cost under a document.
+    SimulateDocument,
+    /// Says what a campaign would have cost under a version that is stored.
+    SimulateVersion,
     /// Gives a user a code.
     IssueCode,
     /// Gives many users codes.
@@ -147,7 +151,7 @@ pub(super) const PATH_PARTS: [&str; 8] =
     ["slug", "host", "campaign", "version", "user", "code", "key", "id"];
 
 /// The table.
-pub static ROUTES: [Route; 54] = [
+pub static ROUTES: [Route; 56] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -195,6 +199,13 @@ pub static ROUTES: [Route; 54] = [
         "/v1/campaigns/{campaign}/diff",
         CAMPAIGNS,
         Handler::CompareCampaignVersions,
+    ),
+    route(Method::POST, "/v1/campaigns/{campaign}/simulate", CAMPAIGNS, Handler::SimulateDocument),
+    route(
+        Method::POST,
+        "/v1/campaigns/{campaign}/versions/{version}/simulate",
+        CAMPAIGNS,
+        Handler::SimulateVersion,
     ),
     route(Method::POST, "/v1/campaigns/{campaign}/codes", REFERRALS, Handler::IssueCode),
     route(Method::POST, "/v1/campaigns/{campaign}/codes/batch", REFERRALS, Handler::IssueCodes),

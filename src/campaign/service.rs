@@ -92,6 +92,31 @@ impl CampaignService {
         Ok(Checked { campaign, same })
     }
 
+    /// Judges a document for a campaign that is there, to find out what would come of it. Its budget may be less
+    /// than what was promised meanwhile: nothing is promised by it.
+    pub async fn suppose(&self, draft: Draft<'_>) -> Result<Campaign, Error> {
+        let campaign = document::parse(draft.text, draft.format).map_err(Error::Invalid)?;
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        if !campaigns::exists(&transaction, draft.campaign).await? {
+            return Err(Error::NotFound(draft.campaign.clone()));
+        }
+        let faults = self.faults_of_place(&transaction, draft, &campaign).await?;
+        refuse(draft, faults)?;
+        Ok(campaign)
+    }
+
+    /// The same with a document that is stored.
+    pub async fn suppose_version(
+        &self,
+        id: &CampaignId,
+        version: Version,
+    ) -> Result<Campaign, Error> {
+        let StoredVersion { record, document } = self.get(id, version).await?;
+        let draft = Draft { campaign: id, text: &document, format: record.format };
+        self.suppose(draft).await.map_err(|error| of_stored(error, &record))
+    }
+
     /// Stores a document as a new version, which is a draft: nothing happens under it. Answers the
     /// version, and whether it is new: one with the same content is there once.
     pub async fn put(&self, actor: &str, draft: Draft<'_>) -> Result<(StoredVersion, bool), Error> {
@@ -219,6 +244,25 @@ impl CampaignService {
         draft: Draft<'_>,
         campaign: &Campaign,
     ) -> Result<(), Error> {
+        let mut faults = self.faults_of_place(transaction, draft, campaign).await?;
+        let spent = books::spent(transaction, draft.campaign).await?;
+        if campaign.budget_minor < spent {
+            let detail = format!(
+                "must be at least {spent}: so much is promised or paid already; retire the campaign to \
+                 promise nothing more"
+            );
+            faults.push(Fault::new("/budget_minor", Reason::OutOfRange, detail));
+        }
+        refuse(draft, faults)
+    }
+
+    /// What does not fit the domains that there are, and what the campaign was before.
+    async fn faults_of_place(
+        &self,
+        transaction: &Transaction<'_>,
+        draft: Draft<'_>,
+        campaign: &Campaign,
+    ) -> Result<Vec<Fault>, Error> {
         let mut faults = Vec::new();
         let known = domains::all(transaction).await?;
         if let Some(host) = &campaign.domain
@@ -240,19 +284,7 @@ impl CampaignService {
             );
             faults.push(Fault::new("/currency", Reason::CannotBeChanged, detail));
         }
-        let spent = books::spent(transaction, draft.campaign).await?;
-        if campaign.budget_minor < spent {
-            let detail = format!(
-                "must be at least {spent}: so much is promised or paid already; retire the campaign to \
-                 promise nothing more"
-            );
-            faults.push(Fault::new("/budget_minor", Reason::OutOfRange, detail));
-        }
-        if faults.is_empty() {
-            return Ok(());
-        }
-        document::add_lines(draft.text, draft.format, &mut faults);
-        Err(Error::Invalid(faults))
+        Ok(faults)
     }
 
     async fn judge_again(
@@ -266,14 +298,28 @@ impl CampaignService {
             Ok(campaign) => self.judge(transaction, draft, &campaign).await,
             Err(faults) => Err(Error::Invalid(faults)),
         };
-        judged.map_err(|error| match error {
-            Error::Invalid(faults) => stored_invalid(record, faults),
-            other @ (Error::StoredInvalid { .. }
-            | Error::NotFound(_)
-            | Error::NoVersion(..)
-            | Error::NotActive(_)
-            | Error::Store(_)) => other,
-        })
+        judged.map_err(|error| of_stored(error, record))
+    }
+}
+
+/// Fails if there are faults, and says on which lines of the document they stand.
+fn refuse(draft: Draft<'_>, mut faults: Vec<Fault>) -> Result<(), Error> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    document::add_lines(draft.text, draft.format, &mut faults);
+    Err(Error::Invalid(faults))
+}
+
+/// What is wrong with a document, where it is that of a stored version.
+fn of_stored(error: Error, record: &VersionRecord) -> Error {
+    match error {
+        Error::Invalid(faults) => stored_invalid(record, faults),
+        other @ (Error::StoredInvalid { .. }
+        | Error::NotFound(_)
+        | Error::NoVersion(..)
+        | Error::NotActive(_)
+        | Error::Store(_)) => other,
     }
 }
 

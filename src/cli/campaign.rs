@@ -16,7 +16,9 @@ use crate::campaign::service::{self, CampaignService, Draft};
 use crate::campaign::{BadId, CampaignId, Version};
 use crate::fault::Fault;
 
-/// Check, store, activate, retire and compare campaigns.
+mod simulate;
+
+/// Check, store, activate, retire, compare and simulate campaigns.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Say whether documents are good, with the line of each fault; needs no database
@@ -87,6 +89,8 @@ pub(crate) enum Stored {
         #[arg(long)]
         json: bool,
     },
+    /// Say what the past triggers of a campaign would have cost under another document
+    Simulate(simulate::Simulate),
 }
 
 /// Say whether documents are good.
@@ -178,6 +182,7 @@ pub(crate) async fn run(command: Stored, context: &Context) -> Result<(), Error>
             let changes = campaigns.diff(&campaign, from, to).await.map_err(in_words)?;
             if json { say_json(&DiffView { changes }) } else { say_changes(&DiffView { changes }) }
         }
+        Stored::Simulate(simulate) => simulate.run(context).await,
     }
 }
 

@@ -423,7 +423,8 @@ pub fn is_enforced(campaign: &Campaign, kind: CheckKind) -> bool {
     campaign.screening.iter().any(|screen| screen.check == kind && screen.mode != Mode::Observe)
 }
 
-fn name(check: CheckKind) -> &'static str {
+/// The name of a check, in documents of campaigns and in the findings that are kept.
+pub fn name(check: CheckKind) -> &'static str {
     match check {
         CheckKind::NewUser => "new_user",
         CheckKind::Device => "device",

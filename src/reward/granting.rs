@@ -3,67 +3,32 @@
 //! All of it happens in the transaction that stores the trigger, under the lock of the user: a trigger that
 //! was answered for has its rewards. A trigger that was told before its binding was made is granted by
 //! [`Granting::grant_late`], which the sweeper calls.
+//!
+//! What is owed, and what cap and budget allow, is decided in [`rationing`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::machine::{Side, StepKind};
 use super::operation::{OperationIds, RewardKey};
+use super::rationing::{self, Rationing};
+use crate::campaign::CampaignId;
 use crate::campaign::live::Campaigns;
 use crate::campaign::pinned::Pinned;
-use crate::campaign::{Campaign, CampaignId, Version};
 use crate::metrics::Metrics;
 use crate::planted::{Bug, planted};
 use crate::store::rewards::books;
-use crate::store::rewards::granting::{self as rows, Counted, Key, NewReward, Tally};
+use crate::store::rewards::granting::{self as rows, Counted, Key, NewReward};
 use crate::store::user_locks::{self, LockKey};
 use crate::store::{Error, Prepared, Store};
 
-/// Why people have to look at a reward before anything is promised. Stable codes: they are in the log.
-pub mod reasons {
-    /// The inviter has as many rewards as the campaign's cap allows.
-    pub const INVITER_CAP: &str = "inviter-cap";
-    /// What is left of the campaign's budget is less than the reward may come to.
-    pub const BUDGET_EXHAUSTED: &str = "budget-exhausted";
-    /// The binding is held: its screening found something.
-    pub const BINDING_HELD: &str = "binding-held";
-}
+pub(super) use super::rationing::is_due;
+pub use super::rationing::{Owed, Reached, reasons};
 
 /// Who grants what triggers earn, in the log.
 const ACTOR: &str = "waypost";
-
-/// Somebody reached something.
-#[derive(Clone, Copy, Debug)]
-pub struct Reached<'a> {
-    /// The number of the trigger that says so.
-    pub trigger_id: i64,
-    /// In which campaign.
-    pub campaign: &'a CampaignId,
-    /// What.
-    pub kind: &'a str,
-    /// Who.
-    pub user: &'a str,
-    /// When.
-    pub occurred_at: Timestamp,
-}
-
-/// A reward that somebody has earned, before anybody looked at cap and budget.
-#[derive(Clone, Debug)]
-pub struct Owed {
-    /// What it is for.
-    pub key: Key,
-    /// The version that was promised, and what it says.
-    pub version: (Version, Arc<Campaign>),
-    /// Who gets it.
-    pub beneficiary: String,
-    /// What it is owed for; `None`: granted by hand.
-    pub trigger_id: Option<i64>,
-    /// Whether the binding is held.
-    pub held: bool,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -149,27 +114,7 @@ impl Granting {
         for (reached, bound) in reached.iter().zip(bindings) {
             let Some(bound) = bound else { continue };
             let said = self.pinned.get(transaction, reached.campaign, bound.version).await?;
-            for (side, beneficiary) in
-                [(Side::Inviter, bound.inviter.as_str()), (Side::Invitee, reached.user)]
-            {
-                if said.earned(reached.kind, side).is_none() || !is_due(reached.occurred_at, &said)
-                {
-                    continue;
-                }
-                let key = Key {
-                    campaign: reached.campaign.clone(),
-                    invitee: reached.user.to_owned(),
-                    kind: reached.kind.to_owned(),
-                    side,
-                };
-                owed.push(Owed {
-                    key,
-                    version: (bound.version, Arc::clone(&said)),
-                    beneficiary: beneficiary.to_owned(),
-                    trigger_id: Some(reached.trigger_id),
-                    held: bound.held,
-                });
-            }
+            owed.extend(rationing::owed(reached, &bound, &said));
         }
         Ok(owed)
     }
@@ -207,7 +152,7 @@ impl Granting {
         campaigns.sort_unstable();
         campaigns.dedup();
         let budgets = rows::lock_budgets(transaction, &campaigns).await?;
-        let mut rationing = Rationing { tallies, budgets, counted: HashMap::new() };
+        let mut rationing = Rationing::new(tallies, budgets);
         let rewards: Vec<NewReward> = owed
             .iter()
             .map(|it| {
@@ -216,7 +161,7 @@ impl Granting {
             })
             .collect();
         let counted: Vec<Counted<'_>> = rationing
-            .counted
+            .counted()
             .iter()
             .map(|((campaign, inviter), (more, cap))| Counted {
                 campaign,
@@ -238,8 +183,7 @@ impl Granting {
     fn cap(&self, owed: &Owed) -> i32 {
         let campaigns = self.campaigns.borrow();
         let current = campaigns.named(owed.key.campaign.as_str());
-        let said = current.map_or(&*owed.version.1, |current| &current.campaign);
-        i32::try_from(said.caps.rewards_per_inviter).unwrap_or(i32::MAX)
+        rationing::cap(current.map_or(&*owed.version.1, |current| &current.campaign))
     }
 
     fn begun(&self, owed: &Owed, held: Option<&'static str>) -> NewReward {
@@ -283,52 +227,6 @@ impl Granted {
     /// Both.
     pub fn all(self) -> u64 {
         self.created + self.held
-    }
-}
-
-/// Whether something counts for a campaign: what happened before it began does not. Whether somebody was a
-/// customer before the binding is the business of its screening.
-pub(super) fn is_due(occurred_at: Timestamp, said: &Campaign) -> bool {
-    occurred_at >= said.starts_at.at()
-}
-
-/// What is left for those who come next in the same transaction. Tallies and budgets are locked meanwhile.
-struct Rationing {
-    tallies: HashMap<(CampaignId, String), Tally>,
-    budgets: HashMap<CampaignId, i64>,
-    /// How many more an inviter has now, under which cap.
-    counted: HashMap<(CampaignId, String), (i32, i32)>,
-}
-
-impl Rationing {
-    /// Why people have to look at a reward first; `None`: it is granted, and counted.
-    fn judge(&mut self, owed: &Owed, cap: i32) -> Option<&'static str> {
-        if owed.held {
-            return Some(reasons::BINDING_HELD);
-        }
-        let (_, said) = &owed.version;
-        let earned = said.earned(&owed.key.kind, owed.key.side);
-        let most = earned.map_or(0, crate::campaign::Reward::most_minor);
-        let inviter = (owed.key.campaign.clone(), owed.beneficiary.clone());
-        let counts = owed.key.side == Side::Inviter;
-        let more = self.counted.get(&inviter).map_or(0, |(more, _)| *more);
-        if counts {
-            let tally = self.tallies.get(&inviter).copied().unwrap_or_default();
-            if tally.rewards.saturating_add(more) >= cap.saturating_add(tally.lifted) {
-                return Some(reasons::INVITER_CAP);
-            }
-        }
-        let left = self.budgets.get_mut(&owed.key.campaign);
-        match left {
-            Some(left) if *left >= most => *left -= most,
-            // Let the database say so, and do not listen.
-            Some(_) if planted(Bug::SwallowedSqlError) => {}
-            Some(_) | None => return Some(reasons::BUDGET_EXHAUSTED),
-        }
-        if counts {
-            self.counted.insert(inviter, (more + 1, cap));
-        }
-        None
     }
 }
 

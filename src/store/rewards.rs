@@ -9,6 +9,7 @@ pub mod desk;
 pub mod explain;
 pub mod granting;
 pub mod reconcile;
+pub mod simulate;
 pub mod sweep;
 pub mod tasks;
 

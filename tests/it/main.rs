@@ -53,6 +53,7 @@ mod sandbox;
 mod sandbox_crash;
 mod sandbox_faults;
 mod shared;
+mod simulate;
 mod sweeper;
 mod token_keys;
 mod triggers;

@@ -80,6 +80,36 @@ pub(super) const COMPARE_CAMPAIGN_VERSIONS: Description = Description {
     )
 };
 
+const SIMULATION: Answers = &[(
+    200,
+    "What it would have cost, and what would have been stopped",
+    Content::Schema("Simulation"),
+)];
+pub(super) const SIMULATE_DOCUMENT: Description = Description {
+    parameters: &["campaign", "from day of the past", "to day of the past", "draws"],
+    documents: &["application/toml", "application/json"],
+    problems: &[
+        Kind::NotFound,
+        Kind::InvalidQuery,
+        Kind::MalformedBody,
+        Kind::InvalidBody,
+        Kind::BodyTooLarge,
+        Kind::UnsupportedMediaType,
+    ],
+    ..one_campaign(
+        "Says what the past triggers of a campaign would have cost under a document; stores nothing",
+        SIMULATION,
+    )
+};
+pub(super) const SIMULATE_VERSION: Description = Description {
+    parameters: &["campaign", "version", "from day of the past", "to day of the past", "draws"],
+    problems: &[Kind::NotFound, Kind::InvalidQuery, Kind::CampaignNotValid],
+    ..one_campaign(
+        "Says what the past triggers of a campaign would have cost under one of its versions; stores nothing",
+        SIMULATION,
+    )
+};
+
 /// A route that is about a campaign.
 const fn one_campaign(summary: &'static str, answers: Answers) -> Description {
     Description { parameters: &["campaign"], ..one_link(summary, answers) }

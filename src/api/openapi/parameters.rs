@@ -13,6 +13,7 @@ use crate::clicks::report::By;
 use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
 use crate::reward::compensations;
 use crate::reward::machine::State;
+use crate::reward::simulate::Draws;
 
 /// What each part of a path is that differs from one request to the next.
 fn path_part(name: &str) -> Option<(&'static str, Value)> {
@@ -58,6 +59,16 @@ fn of_days(name: &str) -> Option<(&'static str, Value)> {
         "to day" => {
             Some(("The first day that does not belong to it any more; left out, tomorrow", day))
         }
+        "from day of the past" => {
+            let description = "The first day (UTC) that counts; left out, the beginning. What was \
+                               earned before is not earned again";
+            Some((description, day))
+        }
+        "to day of the past" => {
+            let description =
+                "The first day (UTC) that does not belong to it any more; left out, it ends now";
+            Some((description, day))
+        }
         _ => None,
     }
 }
@@ -77,6 +88,13 @@ fn of_rewards(name: &str) -> Option<(&'static str, Value)> {
         "state of compensations" => {
             let names = compensations::State::ALL.map(compensations::State::name);
             ("Only those that stand here", json!({ "type": "string", "enum": names }))
+        }
+        "draws" => {
+            let names = Draws::ALL.map(Draws::name);
+            let description = "What draws that never happened count as in the budget: what they \
+                               give on average, or the most";
+            let usual = Draws::default().name();
+            (description, json!({ "type": "string", "enum": names, "default": usual }))
         }
         "limit of rewards" => {
             let description = "How many a page has at most; it may have fewer, and yet not be \

@@ -10,20 +10,10 @@ use jiff::Timestamp;
 use super::side;
 use crate::campaign::{CampaignId, Version};
 use crate::planted::{Bug, planted};
-use crate::reward::machine::Side;
 use crate::store::user_locks::LockKey;
 use crate::store::{Error, Prepared, expect_rows};
 
-/// A binding, as far as rewards are concerned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
-    /// Who invited.
-    pub inviter: String,
-    /// The version that was promised.
-    pub version: Version,
-    /// Whether people have to look at it first.
-    pub held: bool,
-}
+pub use crate::reward::rationing::{Bound, Key, Tally};
 
 /// The bindings of these users, each in a campaign; in their order.
 pub async fn bindings(
@@ -124,19 +114,6 @@ pub async fn told(transaction: &Prepared<'_>, ids: &[i64]) -> Result<Vec<Told>, 
         .collect()
 }
 
-/// What there is a reward for already.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// In which campaign.
-    pub campaign: CampaignId,
-    /// Whose binding.
-    pub invitee: String,
-    /// For which kind of trigger.
-    pub kind: String,
-    /// For whom of the two.
-    pub side: Side,
-}
-
 /// Which rewards these invitees' bindings have brought already, with their numbers. Each is looked up by itself
 /// (`OFFSET 0` keeps the planner from joining): while a table is new and without figures, it would read all
 /// rewards that there are for a few.
@@ -168,15 +145,6 @@ pub async fn existing(
             Ok((key, row.try_get(4)?))
         })
         .collect()
-}
-
-/// How many rewards an inviter was granted, and how many beyond the cap people allowed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Granted.
-    pub rewards: i32,
-    /// Allowed by people beyond the cap.
-    pub lifted: i32,
 }
 
 /// Locks the tallies of these inviters, in one order, and reads them. They are made where there are none.
