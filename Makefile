@@ -23,13 +23,13 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Bugs are built into a program of its own, in a directory of its own.
 PLANTED := $(CARGO) test --target-dir $(TARGET)/planted --features planted-bugs --test faults --
 
-.PHONY: run test bench torture crash-sweep planted deps deps-bench deps-browser deps-faults fmt lint doc check
+.PHONY: run test bench torture crash-sweep planted deps deps-bench deps-browser deps-faults deps-zookeeper fmt lint doc check
 
 run: deps
 	$(CARGO) build --release --bin waypost
 	@exec $(TARGET)/release/waypost dev $(ARGS)
 
-test: deps deps-browser deps-faults
+test: deps deps-browser deps-faults deps-zookeeper
 	$(CARGO) test --workspace --all-targets
 
 bench: deps deps-bench
@@ -58,6 +58,9 @@ deps-browser:
 
 deps-faults:
 	@.ci/deps python3 strace psql
+
+deps-zookeeper:
+	@.ci/deps zookeeper
 
 fmt:
 	$(CARGO) fmt --all

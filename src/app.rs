@@ -49,7 +49,7 @@ use crate::store::{self, Store, domains, migrate, secrets};
 use crate::visitor::agent::Agents;
 use control::Control;
 
-mod campaigns;
+pub(crate) mod campaigns;
 mod control;
 mod housekeeping;
 mod landing;
@@ -95,6 +95,12 @@ pub enum Error {
          one, or lower the other"
     )]
     Lease,
+    /// Campaigns come from a `ZooKeeper` that nobody could find.
+    #[error(
+        "[campaigns] source is \"zookeeper\", but no server of it is named: name them in [zookeeper] \
+         servers, for example [\"zk1.example.com:2181\"], or set the source to \"database\""
+    )]
+    NoZookeeper,
     /// Threads cannot be started.
     #[error("the serving threads cannot be started: {0}")]
     Threads(std::io::Error),
@@ -277,6 +283,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let (domains, known_domains) = watch::channel(Arc::new(domains));
     let mut background = housekeeping::start(&parts, domains).await;
     background.spawn(campaigns::follow(Arc::clone(&parts), campaigns_sender));
+    if let Some(watcher) = campaigns::watcher(&parts) {
+        background.spawn(watcher.run());
+    }
     let first = landing::places(&parts, &known_domains.borrow(), &Places::none());
     let (shown, places) = watch::channel(Arc::new(first));
     background.spawn(landing::follow(Arc::clone(&parts), known_domains.clone(), shown));
@@ -302,6 +311,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
 /// Makes all that the parts of the service share, once the database is there; and says who tells them of
 /// changed campaigns.
 async fn assemble(config: Config) -> Result<(Arc<Parts>, watch::Sender<Arc<Campaigns>>), Error> {
+    campaigns::check_source(&config)?;
     let clock = Clock::system();
     // A bad file of authorities is known now, not when the first question is asked.
     let outbound = outbound(&config, services::ANSWER_BYTES)?;

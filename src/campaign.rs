@@ -1,12 +1,13 @@
 //! What a campaign is: one referral activity, with its dates, rewards, limits, texts and apps. Pure
-//! words and rules; knows no I/O, but for [`service`], [`live`] and [`pinned`].
+//! words and rules; knows no I/O, but for [`service`], [`live`], [`pinned`] and [`zookeeper`].
 //!
 //! A campaign is a [`document`] with numbered versions: a version never changes, and everything that
 //! happens keeps the number of the one that it happened under. [`rules`] judges what the types of the
 //! fields cannot; [`words`] are what a landing page says in each language besides the campaign's texts.
 //!
 //! [`service`] stores, activates and retires versions; [`live`] is the table of campaigns that each
-//! process has, [`pinned`] what an older version said.
+//! process has, [`pinned`] what an older version said. [`zookeeper`] lets another place than our own
+//! API say which versions are active.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,7 @@ pub mod rules;
 pub mod service;
 pub mod values;
 pub mod words;
+pub mod zookeeper;
 
 pub use values::{Color, Currency, Moment, TimeOfDay, Zone};
 use words::Words;

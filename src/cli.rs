@@ -158,6 +158,7 @@ fn check(config: &Config) -> Result<(), Error> {
     }
     app::shared(config, &Arc::new(Metrics::new()))?;
     app::outbound(config, 0)?;
+    app::campaigns::check_source(config)?;
     Ok(())
 }
 

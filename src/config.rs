@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::address::AddressRange;
 
 pub use apps::{Android, App};
+pub use campaigns::{CampaignSource, Campaigns, Zookeeper};
 pub use values::Secret;
 use values::{
     at_least, authorization, cache_seconds, call_milliseconds, days, from_to, header_count, hosts,
@@ -21,6 +22,7 @@ use values::{
 };
 
 mod apps;
+mod campaigns;
 mod defaults;
 mod values;
 
@@ -75,6 +77,10 @@ pub struct Config {
     pub links: Links,
     /// Counting.
     pub clicks: Clicks,
+    /// Where campaigns come from.
+    pub campaigns: Campaigns,
+    /// The `ZooKeeper` that they may come from.
+    pub zookeeper: Zookeeper,
     /// Referrals.
     pub referrals: Referrals,
     /// The work for rewards.

@@ -13,11 +13,13 @@ mod edge;
 mod process;
 pub mod referrals;
 pub mod rewards;
+pub mod zookeeper;
 
 pub use edge::{EdgeFigures, EdgeRoute};
 
 use referrals::Referrals;
 use rewards::Rewards;
+use zookeeper::Zookeeper;
 
 /// All figures of the process.
 #[derive(Debug)]
@@ -84,6 +86,8 @@ pub struct Metrics {
     pub referrals: Referrals,
     /// Rewards, and the work for them.
     pub rewards: Rewards,
+    /// Campaigns that `ZooKeeper` steers.
+    pub zookeeper: Zookeeper,
 }
 
 /// Where an answer to "what is behind this slug" came from.
@@ -320,6 +324,7 @@ impl Metrics {
             ),
             referrals: Referrals::new(r),
             rewards: Rewards::new(r),
+            zookeeper: Zookeeper::new(r),
             registry,
         }
         .with_build()

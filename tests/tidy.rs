@@ -23,6 +23,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("campaign", &["fault"]),
     ("campaign/live", &["store"]),
     ("campaign/pinned", &["store"]),
+    ("campaign/zookeeper", &["clock", "config", "fault", "metrics", "store"]),
     ("referral", &["campaign", "clock", "code", "fault", "link"]),
     ("reward", &["campaign"]),
     ("reward/cards/due", &["campaign", "metrics", "store"]),
@@ -125,6 +126,7 @@ const BORDERS: &[(&str, &str)] = &[
     ("hyper_rustls", "outbound"),
     ("rustls", "outbound"),
     ("webpki_roots", "outbound"),
+    ("zookeeper_client", "campaign/zookeeper/session"),
 ];
 
 /// All that `local` needs besides the standard library: it must start where nothing else works yet.

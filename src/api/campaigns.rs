@@ -327,6 +327,7 @@ impl From<Error> for Problem {
                 Self::new(Kind::NotFound, error.to_string())
             }
             Error::NotActive(_) => Self::new(Kind::CampaignNotActive, error.to_string()),
+            Error::Steered(_) => Self::new(Kind::CampaignsSteered, error.to_string()),
             Error::Store(error) => error.into(),
         }
     }

@@ -1,9 +1,10 @@
 //! Versions of campaigns: judged, stored, activated, retired, each in one transaction.
 //!
-//! This is the only door. The API and the command line come through it, and so must anything else that
-//! brings documents from somewhere, such as a watcher of `ZooKeeper`: it calls [`CampaignService::put`]
-//! with what it found and [`CampaignService::activate`] with the version that it got. Both may be
-//! repeated at will, and the running processes hear of it in the same way whoever did it.
+//! This is the only door. The API and the command line come through it, and so does the watcher of
+//! `ZooKeeper`, which calls [`CampaignService::steer`] with what it found. All of it may be repeated at
+//! will, and the running processes hear of it in the same way whoever did it.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -11,13 +12,13 @@ use sha2::{Digest, Sha256};
 use super::changes::{self, Change};
 use super::document::{self, Format};
 use super::{Campaign, CampaignId, State, Version};
-use crate::config::Config;
+use crate::config::{CampaignSource, Config};
 use crate::fault::{Fault, Reason};
 use crate::link::rules::Rules;
 use crate::link::service;
 use crate::store::campaigns::{self, NewVersion, StoredVersion, VersionRecord};
 use crate::store::rewards::books;
-use crate::store::{self, Connection, Store, Transaction, audit, domains};
+use crate::store::{self, Connection, Store, Transaction, audit, domains, transact_within};
 
 /// Why something was not done with a campaign.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,12 @@ pub enum Error {
     /// There is nothing that could be retired.
     #[error("no version of the campaign '{0}' is active")]
     NotActive(CampaignId),
+    /// `ZooKeeper` says which version is active, and would undo what others say.
+    #[error(
+        "ZooKeeper steers the campaigns ([campaigns] source): change the node of '{0}' instead, or set \
+         the source to \"database\""
+    )]
+    Steered(CampaignId),
     /// The database.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -69,17 +76,32 @@ pub struct Checked {
     pub same: Option<Version>,
 }
 
+/// What came of [`CampaignService::steer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steered {
+    /// This version was active already.
+    Same(Version),
+    /// This version is active now.
+    Activated(Version),
+    /// Another version was activated or retired since the caller looked: nothing was done.
+    Overtaken,
+}
+
+/// How long [`CampaignService::steer`] may take, waiting for a connection and for others included.
+const STEER: Duration = Duration::from_secs(10);
+
 /// See the module.
 #[derive(Debug)]
 pub struct CampaignService {
     store: Store,
     rules: Rules,
+    source: CampaignSource,
 }
 
 impl CampaignService {
-    /// A service under the setting `edge.public_url`.
+    /// A service under the settings `edge.public_url` and `campaigns.source`.
     pub fn new(store: Store, config: &Config) -> Self {
-        Self { store, rules: service::rules(config) }
+        Self { store, rules: service::rules(config), source: config.campaigns.source }
     }
 
     /// Judges a document as [`Self::put`] would, and stores nothing.
@@ -125,19 +147,32 @@ impl CampaignService {
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         campaigns::make(&transaction, draft.campaign, actor).await?;
         campaigns::lock(&transaction, draft.campaign).await?;
-        let hash = hash(draft.text);
-        if let Some(same) = campaigns::find_same(&transaction, draft.campaign, &hash).await? {
-            return Ok((find(&transaction, draft.campaign, same).await?, false));
+        let (stored, is_new) = self.put_locked(&transaction, actor, draft, &campaign).await?;
+        if is_new {
+            transaction.commit().await.map_err(store::Error::from)?;
         }
-        self.judge(&transaction, draft, &campaign).await?;
+        Ok((stored, is_new))
+    }
+
+    /// [`Self::put`] in a campaign that is locked.
+    async fn put_locked(
+        &self,
+        transaction: &Transaction<'_>,
+        actor: &str,
+        draft: Draft<'_>,
+        campaign: &Campaign,
+    ) -> Result<(StoredVersion, bool), Error> {
+        let hash = hash(draft.text);
+        if let Some(same) = campaigns::find_same(transaction, draft.campaign, &hash).await? {
+            return Ok((find(transaction, draft.campaign, same).await?, false));
+        }
+        self.judge(transaction, draft, campaign).await?;
         let Draft { campaign: id, text, format } = draft;
         let new = NewVersion { campaign: id, format, document: text, hash, actor };
-        let version = campaigns::add(&transaction, &new).await?;
+        let version = campaigns::add(transaction, &new).await?;
         let detail = json!({ "version": version, "format": format.name() });
-        record(&transaction, (actor, "campaign.put"), id, detail).await?;
-        let added = find(&transaction, id, version).await?;
-        transaction.commit().await.map_err(store::Error::from)?;
-        Ok((added, true))
+        record(transaction, (actor, "campaign.put"), id, detail).await?;
+        Ok((find(transaction, id, version).await?, true))
     }
 
     /// Makes a version the active one, whatever it was before: going back is activating an older one.
@@ -148,27 +183,86 @@ impl CampaignService {
         id: &CampaignId,
         version: Version,
     ) -> Result<StoredVersion, Error> {
+        self.refuse_if_steered(id)?;
         let mut connection = self.connection().await?;
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         lock(&transaction, id).await?;
         let stored = find(&transaction, id, version).await?;
-        self.judge_again(&transaction, &stored).await?;
-        if stored.record.state == State::Active {
-            return Ok(stored);
-        }
-        let before = campaigns::activate(&transaction, id, version).await?;
-        if let Ok(campaign) = document::parse(&stored.document, stored.record.format) {
-            books::fund(&transaction, id, campaign.budget_minor).await?;
-        }
-        let detail = json!({ "version": version, "before": before });
-        record(&transaction, (actor, "campaign.activate"), id, detail).await?;
-        let activated = find(&transaction, id, version).await?;
+        let activated = self.activate_locked(&transaction, actor, stored).await?;
         transaction.commit().await.map_err(store::Error::from)?;
         Ok(activated)
     }
 
+    /// [`Self::activate`] in a campaign that is locked.
+    async fn activate_locked(
+        &self,
+        transaction: &Transaction<'_>,
+        actor: &str,
+        stored: StoredVersion,
+    ) -> Result<StoredVersion, Error> {
+        self.judge_again(transaction, &stored).await?;
+        if stored.record.state == State::Active {
+            return Ok(stored);
+        }
+        let (id, version) = (&stored.record.campaign, stored.record.version);
+        let before = campaigns::activate(transaction, id, version).await?;
+        if let Ok(campaign) = document::parse(&stored.document, stored.record.format) {
+            books::fund(transaction, id, campaign.budget_minor).await?;
+        }
+        let detail = json!({ "version": version, "before": before });
+        record(transaction, (actor, "campaign.activate"), id, detail).await?;
+        find(transaction, id, version).await
+    }
+
+    /// Which version of each campaign, or of one, is active or was it last: what [`Self::steer`] compares.
+    pub async fn standings(&self, only: Option<&CampaignId>) -> Result<Vec<VersionRecord>, Error> {
+        Ok(campaigns::standings_now(&self.store, only).await?)
+    }
+
+    /// Makes what a source of documents says of a campaign the active version, storing it if it is new.
+    ///
+    /// Nothing is done if the campaign does not stand as it did when the caller saw it, by
+    /// [`Self::standings`]. Whoever looks there first, reads the source after that, and comes here last,
+    /// never puts something older in the place of something newer, however many do it at once.
+    pub async fn steer(
+        &self,
+        actor: &str,
+        draft: Draft<'_>,
+        seen: Option<&VersionRecord>,
+    ) -> Result<Steered, Error> {
+        let campaign = document::parse(draft.text, draft.format).map_err(Error::Invalid)?;
+        let steer = async |connection: &mut Connection| {
+            Ok(self.steer_on(connection, actor, (draft, &campaign), seen).await)
+        };
+        transact_within(&self.store, STEER, steer).await?
+    }
+
+    async fn steer_on(
+        &self,
+        connection: &mut Connection,
+        actor: &str,
+        (draft, campaign): (Draft<'_>, &Campaign),
+        seen: Option<&VersionRecord>,
+    ) -> Result<Steered, Error> {
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        campaigns::make(&transaction, draft.campaign, actor).await?;
+        campaigns::lock(&transaction, draft.campaign).await?;
+        let stands = campaigns::standings(&transaction, Some(draft.campaign)).await?;
+        if stands.first() != seen {
+            return Ok(Steered::Overtaken);
+        }
+        let (stored, _) = self.put_locked(&transaction, actor, draft, campaign).await?;
+        if stored.record.state == State::Active {
+            return Ok(Steered::Same(stored.record.version));
+        }
+        let activated = self.activate_locked(&transaction, actor, stored).await?;
+        transaction.commit().await.map_err(store::Error::from)?;
+        Ok(Steered::Activated(activated.record.version))
+    }
+
     /// Ends the active version: nothing is bound under the campaign any more. What was bound stays.
     pub async fn retire(&self, actor: &str, id: &CampaignId) -> Result<StoredVersion, Error> {
+        self.refuse_if_steered(id)?;
         let mut connection = self.connection().await?;
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         lock(&transaction, id).await?;
@@ -230,6 +324,13 @@ impl CampaignService {
         let from = value(&find(&transaction, id, from).await?)?;
         let to = value(&find(&transaction, id, to).await?)?;
         Ok(changes::between(&from, &to))
+    }
+
+    fn refuse_if_steered(&self, id: &CampaignId) -> Result<(), Error> {
+        match self.source {
+            CampaignSource::Database => Ok(()),
+            CampaignSource::Zookeeper => Err(Error::Steered(id.clone())),
+        }
     }
 
     async fn connection(&self) -> Result<Connection, Error> {
@@ -319,6 +420,7 @@ fn of_stored(error: Error, record: &VersionRecord) -> Error {
         | Error::NotFound(_)
         | Error::NoVersion(..)
         | Error::NotActive(_)
+        | Error::Steered(_)
         | Error::Store(_)) => other,
     }
 }

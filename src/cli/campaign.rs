@@ -315,6 +315,7 @@ fn explain(error: &service::Error, file: &str) -> Error {
         service::Error::NotFound(_)
         | service::Error::NoVersion(..)
         | service::Error::NotActive(_)
+        | service::Error::Steered(_)
         | service::Error::Store(_) => Error::Message(error.to_string()),
     }
 }

@@ -23,7 +23,7 @@ fn the_shipped_file_shows_every_setting_with_its_default() {
         format!("{:?}", load(shipped, &[]).expect("valid")),
         format!("{:?}", Config::default())
     );
-    // Fourteen sections hold all other fields, and each of those is shown.
+    // Sixteen sections hold all other fields, and each of those is shown.
     let settings = shipped.lines().filter(|line| line.starts_with("#= ")).count();
     let fields = format!("{:#?}", Config::default())
         .lines()
@@ -140,6 +140,47 @@ fn a_value_out_of_range_is_refused_with_its_bounds() {
       |                       ^
     must be from 1 to 31536000, not 0
     ");
+}
+
+#[test]
+fn a_bad_setting_of_zookeeper_is_refused_with_the_remedy_and_without_the_password() {
+    let server = "write each like \"zk1.example.com:2181\"";
+    let path = "like \"/waypost/campaigns\"";
+    for (bad, remedy) in [
+        ("servers = [\"zk1:2181\", \"zk://zk2:2181\"]", server),
+        ("servers = [\"zk1:2181/chroot\"]", server),
+        ("servers = [\"zk1:2181,zk2:2181\"]", server),
+        ("servers = [\"zk1:port\"]", server),
+        ("servers = [\"zk1:0\"]", server),
+        ("servers = [\"zk1:65536\"]", server),
+        ("servers = [\"\"]", server),
+        ("path = \"\"", path),
+        ("path = \"/\"", path),
+        ("path = \"waypost\"", path),
+        ("path = \"/waypost/\"", path),
+        ("path = \"/waypost//campaigns\"", path),
+        ("path = \"/waypost/../campaigns\"", path),
+        ("authorization = \"tr0ub4dor\"", "a user, a colon and the password"),
+        ("authorization = \":tr0ub4dor\"", "a user, a colon and the password"),
+        ("session_seconds = 0", "must be from 1 to 300, not 0"),
+        ("session_seconds = 301", "must be from 1 to 300, not 301"),
+        ("read_seconds = 301", "must be from 1 to 300, not 301"),
+        ("server = []", "expected one of `servers`, `path`"),
+    ] {
+        let message = load(&format!("[zookeeper]\n{bad}\n"), &[]).expect_err(bad);
+        let is_told = message.starts_with("in waypost.toml: TOML parse error at line 2,");
+        assert!(is_told && message.contains(remedy), "{bad}: {message}");
+        assert!(!message.contains("tr0ub4dor"), "{message}");
+    }
+    let message = load("[campaigns]\nsource = \"etcd\"\n", &[]).expect_err("refused");
+    assert!(message.contains("expected `database` or `zookeeper`"), "{message}");
+    let good = "[zookeeper]\nservers = [\"zk1\", \"10.0.0.1:2181\", \"[::1]:2181\", \"localhost:80\"]\n\
+                path = \"/a\"\nauthorization = \"waypost:a:b\"\n[campaigns]\nsource = \"zookeeper\"\n";
+    let config = load(good, &[]).expect("good");
+    assert_eq!(
+        (config.zookeeper.servers.len(), config.campaigns.source),
+        (4, CampaignSource::Zookeeper)
+    );
 }
 
 #[test]

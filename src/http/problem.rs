@@ -48,6 +48,8 @@ pub enum Kind {
     CampaignNotValid,
     /// No version of the campaign is active.
     CampaignNotActive,
+    /// Another source says which versions of campaigns are active.
+    CampaignsSteered,
     /// The campaign gives no codes, because it is not active or is over.
     CampaignNotRunning,
     /// Somebody else has the code.
@@ -98,7 +100,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::MalformedBody,
         Self::InvalidBody,
         Self::InvalidQuery,
@@ -114,6 +116,7 @@ impl Kind {
         Self::DomainInUse,
         Self::CampaignNotValid,
         Self::CampaignNotActive,
+        Self::CampaignsSteered,
         Self::CampaignNotRunning,
         Self::CodeTaken,
         Self::TokenMalformed,
@@ -190,6 +193,9 @@ impl Kind {
                 StatusCode::CONFLICT,
                 "No version of the campaign is active",
             ),
+            Self::CampaignsSteered => {
+                ("campaigns-steered", StatusCode::CONFLICT, "ZooKeeper steers the campaigns")
+            }
             Self::CampaignNotRunning => {
                 ("campaign-not-running", StatusCode::CONFLICT, "The campaign is not running")
             }
@@ -429,6 +435,7 @@ impl Problem {
             | Kind::DomainInUse
             | Kind::CampaignNotValid
             | Kind::CampaignNotActive
+            | Kind::CampaignsSteered
             | Kind::CampaignNotRunning
             | Kind::CodeTaken
             | Kind::TokenMalformed

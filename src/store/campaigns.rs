@@ -271,6 +271,39 @@ pub async fn current(
     rows.iter().map(stored_of).collect()
 }
 
+/// Of one campaign, or of each, the version that is active, or else the one that was retired last; none
+/// of a campaign that was never active. By name.
+pub async fn standings(
+    transaction: &Transaction<'_>,
+    campaign: Option<&CampaignId>,
+) -> Result<Vec<VersionRecord>, Error> {
+    let rows = transaction
+        .query(
+            "SELECT DISTINCT ON (v.campaign_id) campaign.number, v.campaign_id, v.version, v.state,
+                    v.format, v.created_by, v.created_at, v.activated_at, v.retired_at
+             FROM campaign_version v JOIN campaign ON campaign.id = v.campaign_id
+             WHERE v.activated_at IS NOT NULL
+               AND ($1::text /* campaign */ IS NULL OR v.campaign_id = $1)
+             ORDER BY v.campaign_id, v.state = 'active' DESC, v.retired_at DESC, v.version DESC
+             /* standings */",
+            &[&campaign.map(CampaignId::as_str)],
+        )
+        .await?;
+    rows.iter().map(record_of).collect()
+}
+
+/// [`standings`] as they are now.
+pub async fn standings_now(
+    store: &Store,
+    campaign: Option<&CampaignId>,
+) -> Result<Vec<VersionRecord>, Error> {
+    transact_within(store, READ, async |connection| {
+        let transaction = connection.transaction().await?;
+        standings(&transaction, campaign).await
+    })
+    .await
+}
+
 /// What [`current`] and [`activated`] say, as of one moment.
 #[derive(Debug)]
 pub struct Snapshot {

@@ -59,3 +59,5 @@ mod token_keys;
 mod triggers;
 mod visitors;
 mod watching;
+mod zookeeper;
+mod zookeeper_outages;

@@ -1,5 +1,6 @@
 //! The harness. One throw-away PostgreSQL cluster for the whole run, a database per test cloned from
-//! a migrated template; Redis per test; one Redis Cluster for all; the real `waypost` as a process.
+//! a migrated template; Redis per test; one Redis Cluster and one `ZooKeeper` for all; the real
+//! `waypost` as a process.
 //!
 //! ```ignore
 //! let database = TestDatabase::new().await;
@@ -28,6 +29,7 @@ pub mod sandbox;
 pub mod servers;
 pub mod wait;
 pub mod waypost;
+pub mod zookeeper;
 
 pub use api::TestApi;
 pub use client::{Answer, Client, get, raw, send};
@@ -38,3 +40,4 @@ pub use sandbox::Sandbox;
 pub use servers::{TestCluster, TestDatabase, TestPostgres, TestRedis, store};
 pub use wait::{eventually, quiet};
 pub use waypost::Waypost;
+pub use zookeeper::{Nodes, TestZookeeper};

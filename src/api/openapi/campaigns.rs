@@ -58,14 +58,19 @@ pub(super) const GET_CAMPAIGN_VERSION: Description = Description {
 };
 pub(super) const ACTIVATE_CAMPAIGN: Description = Description {
     parameters: &["campaign", "version"],
-    problems: &[Kind::NotFound, Kind::InvalidQuery, Kind::CampaignNotValid],
+    problems: &[Kind::NotFound, Kind::InvalidQuery, Kind::CampaignNotValid, Kind::CampaignsSteered],
     ..one_campaign(
         "Makes a version the active one; an older one as well as a new one",
         &[(200, "The campaign as it now is", Content::Schema("Campaign"))],
     )
 };
 pub(super) const RETIRE_CAMPAIGN: Description = Description {
-    problems: &[Kind::NotFound, Kind::InvalidQuery, Kind::CampaignNotActive],
+    problems: &[
+        Kind::NotFound,
+        Kind::InvalidQuery,
+        Kind::CampaignNotActive,
+        Kind::CampaignsSteered,
+    ],
     ..one_campaign(
         "Ends the active version of a campaign",
         &[(200, "The campaign as it now is", Content::Schema("Campaign"))],

@@ -90,6 +90,7 @@ impl Simulate {
             | service::Error::NotFound(_)
             | service::Error::NoVersion(..)
             | service::Error::NotActive(_)
+            | service::Error::Steered(_)
             | service::Error::Store(_) => explain(&error, &file),
         })
     }

@@ -5,7 +5,7 @@ use crate::campaign::service::{self as campaigns, CampaignService, Draft};
 use crate::campaign::{CampaignId, State};
 use crate::cli::Error;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{CampaignSource, Config};
 use crate::http::auth::{ApiKey, Scope};
 use crate::link::request::{NewLink, NewRule};
 use crate::link::service::{self, LinkService};
@@ -67,6 +67,10 @@ const DOCUMENT: &str = include_str!("../../../config/campaigns/demo.toml");
 /// Makes the demo campaign, and brings one that an earlier program made up to date. What a person
 /// changed, even by retiring it, stays.
 pub(super) async fn make_campaign(store: &Store, config: &Config) -> Result<(), Error> {
+    if config.campaigns.source != CampaignSource::Database {
+        // Another source says which campaigns run, and would not let it be activated.
+        return Ok(());
+    }
     let service = CampaignService::new(store.clone(), config);
     let campaign: CampaignId = CAMPAIGN.parse().map_err(failed)?;
     let touched = match service.versions(&campaign, None, 1).await {
