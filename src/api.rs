@@ -27,6 +27,8 @@ use crate::link::domains::service::DomainService;
 use crate::link::service::LinkService;
 use crate::referral;
 use crate::referral::codes::CodeService;
+use crate::review;
+use crate::review::service::Reviews;
 use crate::reward;
 use crate::reward::cards::service::CardService;
 use crate::reward::desk::Act;
@@ -37,6 +39,7 @@ pub mod bindings;
 pub mod body;
 pub mod campaigns;
 pub mod cards;
+pub mod cases;
 pub mod claims;
 pub mod clicks;
 pub mod codes;
@@ -49,6 +52,7 @@ pub mod operations;
 pub mod qr;
 pub mod query;
 pub mod reconciliation;
+pub mod reviews;
 pub mod rewards;
 pub mod routes;
 pub mod simulation;
@@ -74,6 +78,8 @@ pub struct Services {
     pub cards: CardService,
     /// Rewards.
     pub rewards: Arc<reward::services::Services>,
+    /// What people have to approve.
+    pub reviews: Arc<Reviews>,
     /// What the process knows of itself.
     pub operations: Arc<dyn Operations>,
 }
@@ -98,6 +104,7 @@ pub struct Api {
     referrals: Arc<referral::services::Services>,
     cards: CardService,
     rewards: Arc<reward::services::Services>,
+    reviews: Arc<Reviews>,
     operations: Arc<dyn Operations>,
     routes: Routes,
     limits: BodyLimits,
@@ -148,8 +155,17 @@ pub(crate) struct Call {
 impl Api {
     /// Puts the API together.
     pub fn new(services: Services, config: &Config) -> Self {
-        let Services { store, links, live_campaigns, codes, referrals, cards, rewards, operations } =
-            services;
+        let Services {
+            store,
+            links,
+            live_campaigns,
+            codes,
+            referrals,
+            cards,
+            rewards,
+            reviews,
+            operations,
+        } = services;
         let retention = config.clicks.retention;
         Self {
             reports: Reports::new(store.clone(), links.clock().clone(), retention),
@@ -161,6 +177,7 @@ impl Api {
             referrals,
             cards,
             rewards,
+            reviews,
             store,
             links,
             operations,
@@ -261,6 +278,7 @@ impl Api {
     }
 
     /// What body the handler takes.
+    #[expect(clippy::too_many_lines, reason = "a line for each handler, and nothing else")]
     fn takes(&self, handler: Handler) -> Takes {
         match handler {
             Handler::CreateLink
@@ -279,11 +297,21 @@ impl Api {
             | Handler::ReplayReward
             | Handler::ReverseReward
             | Handler::ApproveCompensation
-            | Handler::RejectCompensation => Takes::Json(self.limits.one),
+            | Handler::RejectCompensation
+            | Handler::ClaimTask
+            | Handler::ReleaseTask
+            | Handler::DelegateTask
+            | Handler::ApproveCase
+            | Handler::RejectCase
+            | Handler::AskEvidence
+            | Handler::AddEvidence
+            | Handler::Jump => Takes::Json(self.limits.one),
             Handler::CreateLinks | Handler::IssueCodes | Handler::RequestCompensation => {
                 Takes::Json(self.limits.batch)
             }
-            Handler::PutCampaignVersion | Handler::SimulateDocument => Takes::Document,
+            Handler::PutCampaignVersion | Handler::SimulateDocument | Handler::PutFlow => {
+                Takes::Document
+            }
             Handler::TakeTriggers => Takes::Lines,
             Handler::ListLinks
             | Handler::GetLink
@@ -314,6 +342,14 @@ impl Api {
             | Handler::ExplainUser
             | Handler::ListCompensations
             | Handler::GetCompensation
+            | Handler::ListFlows
+            | Handler::ActivateFlow
+            | Handler::ListRoles
+            | Handler::GrantRole
+            | Handler::RevokeRole
+            | Handler::ListCases
+            | Handler::GetCase
+            | Handler::ListJumps
             | Handler::OpenApi
             | Handler::Metrics
             | Handler::Health
@@ -321,6 +357,7 @@ impl Api {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line for each handler, and nothing else")]
     async fn dispatch(&self, call: Call) -> Result<Reply, Problem> {
         match call.handler {
             Handler::CreateLink => self.create_link(&call).await,
@@ -375,6 +412,23 @@ impl Api {
             Handler::GetCompensation => self.get_compensation(&call).await,
             Handler::ApproveCompensation => self.approve_compensation(&call).await,
             Handler::RejectCompensation => self.reject_compensation(&call).await,
+            Handler::PutFlow => self.put_flow(&call).await,
+            Handler::ListFlows => self.list_flows(&call).await,
+            Handler::ActivateFlow => self.activate_flow(&call).await,
+            Handler::ListRoles => self.list_roles(&call).await,
+            Handler::GrantRole => self.set_role(&call, true).await,
+            Handler::RevokeRole => self.set_role(&call, false).await,
+            Handler::ListCases => self.list_cases(&call).await,
+            Handler::GetCase => self.get_case(&call).await,
+            Handler::ClaimTask => self.act_on_task(&call, review::command::Act::Claim).await,
+            Handler::ReleaseTask => self.act_on_task(&call, review::command::Act::Release).await,
+            Handler::DelegateTask => self.delegate_task(&call).await,
+            Handler::ApproveCase => self.approve_case(&call).await,
+            Handler::RejectCase => self.reject_case(&call).await,
+            Handler::AskEvidence => self.ask_evidence(&call).await,
+            Handler::AddEvidence => self.add_evidence(&call).await,
+            Handler::Jump => self.jump(&call).await,
+            Handler::ListJumps => self.list_jumps(&call).await,
             Handler::OpenApi => {
                 Ok(Reply::new(StatusCode::OK, "application/json", self.openapi.clone()))
             }

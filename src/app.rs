@@ -452,8 +452,18 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
     let referrals = Arc::clone(&parts.referrals);
     let cards = parts.rewards.cards(&parts.store, &parts.clock, &parts.metrics);
     let rewards = Arc::clone(&parts.rewards.services);
-    let services =
-        Services { store, links, live_campaigns, codes, referrals, cards, rewards, operations };
+    let reviews = Arc::clone(&parts.rewards.reviews);
+    let services = Services {
+        store,
+        links,
+        live_campaigns,
+        codes,
+        referrals,
+        cards,
+        rewards,
+        reviews,
+        operations,
+    };
     let api = Arc::new(Api::new(services, config));
     let (main, metrics) = (Handle::current(), Arc::clone(&parts.metrics));
     let most_headers = config.limits.headers;

@@ -21,6 +21,7 @@ mod domain;
 mod fields;
 mod key;
 mod link;
+mod review;
 mod reward;
 mod sandbox;
 mod serve;
@@ -66,6 +67,9 @@ enum Command {
     /// Find rewards, have them explained, and decide on them
     #[command(subcommand)]
     Reward(reward::Command),
+    /// Set who has to approve what, and list the cases that wait
+    #[command(subcommand)]
+    Review(review::Command),
     /// Make targets smaller in Redis
     #[command(subcommand)]
     Dictionary(dictionary::Command),
@@ -137,6 +141,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
         }
         Command::Code(command) => code::run(command, &Context::open(load()?).await?).await,
         Command::Reward(command) => reward::run(command, &Context::open(load()?).await?).await,
+        Command::Review(command) => review::run(command, &Context::open(load()?).await?).await,
         Command::Dictionary(command) => {
             dictionary::run(command, &Context::open(load()?).await?).await
         }

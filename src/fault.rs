@@ -89,6 +89,12 @@ pub enum Reason {
     NoTexts,
     /// A place-holder that is missing, or that nobody knows.
     PlaceHolder,
+    /// A name that the document itself should explain, and does not.
+    UnknownName,
+    /// A part of a flow to which no way leads.
+    Unreachable,
+    /// A way that leads back to where it began.
+    GoesInCircles,
 }
 
 impl Fault {

@@ -9,6 +9,7 @@
 //!   PostgreSQL, HTTP/1.1 under limits, asking other services, and not asking those that are away.
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
 //! - [`reward`]: what is earned, from a trigger to the money. Pure rules first, then the engine.
+//! - [`review`]: who has to approve what, in which order, and how a case jumps between them.
 //! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
 //! - [`sandbox`]: a payment service to build against; it knows nothing of the rest.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
@@ -25,6 +26,7 @@ pub mod link;
 pub mod planted;
 pub mod qr;
 pub mod referral;
+pub mod review;
 pub mod reward;
 pub mod visitor;
 

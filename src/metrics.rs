@@ -12,12 +12,14 @@ use prometheus::{
 mod edge;
 mod process;
 pub mod referrals;
+pub mod reviews;
 pub mod rewards;
 pub mod zookeeper;
 
 pub use edge::{EdgeFigures, EdgeRoute};
 
 use referrals::Referrals;
+use reviews::Reviews;
 use rewards::Rewards;
 use zookeeper::Zookeeper;
 
@@ -86,6 +88,8 @@ pub struct Metrics {
     pub referrals: Referrals,
     /// Rewards, and the work for them.
     pub rewards: Rewards,
+    /// Cases of reviews.
+    pub reviews: Reviews,
     /// Campaigns that `ZooKeeper` steers.
     pub zookeeper: Zookeeper,
 }
@@ -324,6 +328,7 @@ impl Metrics {
             ),
             referrals: Referrals::new(r),
             rewards: Rewards::new(r),
+            reviews: Reviews::new(r),
             zookeeper: Zookeeper::new(r),
             registry,
         }

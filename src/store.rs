@@ -23,6 +23,7 @@ pub mod keys;
 pub mod links;
 pub mod migrate;
 pub mod redirects;
+pub mod review;
 pub mod rewards;
 pub mod secrets;
 pub mod token_keys;

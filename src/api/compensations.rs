@@ -10,6 +10,11 @@ use super::query::{Query, refuse};
 use super::rewards::{MOST_REWARDS, USUAL_REWARDS, campaign_of, cursor_of};
 use super::{Api, Call, Reply, body, once};
 use crate::http::problem::{Kind, Problem};
+use crate::review::case::SubjectRef;
+use crate::review::command::{Act, Refusal};
+use crate::review::flow::Subject;
+use crate::review::request::{Wanted, judge_text};
+use crate::review::service as review;
 use crate::reward::compensations::service::{Error, Full, Page};
 use crate::reward::compensations::{NewCompensation, State};
 use crate::reward::desk::Decision;
@@ -132,6 +137,7 @@ impl Api {
             return Ok(located(reply));
         }
         let requested = compensations.request_within(&transaction, actor, &request).await?;
+        self.reviews.open_within(&transaction, &subject(requested.stored.id)).await?;
         let status = StatusCode::CREATED;
         let reply = Reply::json(status, &FullCompensationView::new(requested));
         if let Some(name) = &name {
@@ -166,15 +172,47 @@ impl Api {
 
     pub(super) async fn approve_compensation(&self, call: &Call) -> Result<Reply, Problem> {
         let (id, actor, reason) = deciding(call)?;
+        let act = Act::Approve { note: reason.clone() };
+        if let Some(done) = self.decide_by_case((actor, id), act, &reason).await? {
+            return Ok(Reply::json(StatusCode::OK, &FullCompensationView::new(done)));
+        }
         let done = self.rewards.compensations.approve(actor, id, &reason).await?;
         Ok(Reply::json(StatusCode::OK, &FullCompensationView::new(done)))
     }
 
     pub(super) async fn reject_compensation(&self, call: &Call) -> Result<Reply, Problem> {
         let (id, actor, reason) = deciding(call)?;
+        let act = Act::Reject { reason: reason.clone() };
+        if let Some(done) = self.decide_by_case((actor, id), act, &reason).await? {
+            return Ok(Reply::json(StatusCode::OK, &FullCompensationView::new(done)));
+        }
         let rejected = self.rewards.compensations.reject(actor, id, &reason).await?;
         Ok(Reply::json(StatusCode::OK, &FullCompensationView::new(rejected)))
     }
+
+    /// Decides on a compensation by its open case, of which this is then one decision; the compensation as it
+    /// is after that. `None`: it has no open case.
+    async fn decide_by_case(
+        &self,
+        (actor, id): (&str, i64),
+        act: Act,
+        reason: &str,
+    ) -> Result<Option<Full>, Problem> {
+        judge_text("/reason", reason).map_err(|fault| Problem::invalid_body(vec![fault]))?;
+        let Some(case) = self.reviews.open_case_of(&subject(id)).await? else { return Ok(None) };
+        match self.reviews.act(actor, case, Wanted::Act(act), (None, false)).await {
+            // Somebody else was faster, and it is answered as what was decided already.
+            Ok(_) | Err(review::Error::Refused(Refusal::Closed(_))) => {}
+            Err(review::Error::Refused(Refusal::InFlight)) => self.reviews.carry_out(case).await?,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Some(self.rewards.compensations.get(id).await?))
+    }
+}
+
+/// What a review calls a compensation.
+fn subject(id: i64) -> SubjectRef {
+    SubjectRef { subject: Subject::Compensation, key: id.to_string() }
 }
 
 /// On what somebody decides, who, and why.
@@ -206,6 +244,7 @@ impl From<Error> for Problem {
             Error::NotFound(_) => Self::new(Kind::NotFound, words),
             Error::Invalid(faults) => Self::invalid_body(faults),
             Error::OwnRequest => Self::new(Kind::OwnRequest, words),
+            Error::UnderReview(_) => Self::new(Kind::UnderReview, words),
             Error::Decided(state, _) => {
                 Self::new(Kind::CompensationDecided, words).because(state.name())
             }

@@ -10,6 +10,11 @@ use self::campaigns::{
     SIMULATE_DOCUMENT, SIMULATE_VERSION,
 };
 use self::cards::{ALLOW_MESSAGES, GET_RECONCILIATION, REVEAL_CARD};
+use self::cases::{
+    ACTIVATE_FLOW, ADD_EVIDENCE, APPROVE_CASE, ASK_EVIDENCE, CLAIM_TASK, DELEGATE_TASK, GET_CASE,
+    GRANT_ROLE, JUMP, LIST_CASES, LIST_FLOWS, LIST_JUMPS, LIST_ROLES, PUT_FLOW, REJECT_CASE,
+    RELEASE_TASK, REVOKE_ROLE,
+};
 use self::codes::{CHOOSE_CODE, DISABLE_CODE, ENABLE_CODE, GET_CODE, ISSUE_CODE, ISSUE_CODES};
 use self::compensations::{
     APPROVE_COMPENSATION, GET_COMPENSATION, LIST_COMPENSATIONS, REJECT_COMPENSATION,
@@ -28,6 +33,7 @@ use self::rewards::{
 use super::bindings::BindingView;
 use super::campaigns::{CampaignList, CheckedView, DiffView, VersionPage, VersionView};
 use super::cards::{RevealRequest, RevealedView};
+use super::cases::{CasePage, FullCaseView, JumpTargets, OutcomeView};
 use super::claims::ClaimView;
 use super::clicks::{ClickReport, VisitPageView};
 use super::codes::{CodeBatch, CodeBatchResults, CodeView};
@@ -36,6 +42,7 @@ use super::domains::{DomainList, DomainView};
 use super::links::{BatchResults, LinkBatch, LinkPage, LinkView};
 use super::operations::Readiness;
 use super::reconciliation::ReconciliationView;
+use super::reviews::{FlowList, FlowView, RoleList};
 use super::rewards::{RewardChainView, RewardPage, RewardView, UserChainView};
 use super::routes::{Handler, ROUTES, Route};
 use super::simulation::SimulationView;
@@ -46,11 +53,15 @@ use crate::link::domains::{DomainEdit, NewDomain};
 use crate::link::request::{LinkEdit, NewLink};
 use crate::referral::codes::request::{ChosenCode, NewCode};
 use crate::referral::requests::{BindingRequest, ClaimRequest, TriggerRequest};
+use crate::review::request::{
+    CaseDecision, DelegateRequest, EvidenceRequest, JumpRequest, QuestionRequest, TaskRequest,
+};
 use crate::reward::compensations::NewCompensation;
 use crate::reward::desk::{Decision, ReplayRequest};
 
 mod campaigns;
 mod cards;
+mod cases;
 mod codes;
 mod compensations;
 mod domains;
@@ -282,6 +293,23 @@ fn describe(handler: Handler) -> Description {
         Handler::GetCompensation => GET_COMPENSATION,
         Handler::ApproveCompensation => APPROVE_COMPENSATION,
         Handler::RejectCompensation => REJECT_COMPENSATION,
+        Handler::PutFlow => PUT_FLOW,
+        Handler::ListFlows => LIST_FLOWS,
+        Handler::ActivateFlow => ACTIVATE_FLOW,
+        Handler::ListRoles => LIST_ROLES,
+        Handler::GrantRole => GRANT_ROLE,
+        Handler::RevokeRole => REVOKE_ROLE,
+        Handler::ListCases => LIST_CASES,
+        Handler::GetCase => GET_CASE,
+        Handler::ClaimTask => CLAIM_TASK,
+        Handler::ReleaseTask => RELEASE_TASK,
+        Handler::DelegateTask => DELEGATE_TASK,
+        Handler::ApproveCase => APPROVE_CASE,
+        Handler::RejectCase => REJECT_CASE,
+        Handler::AskEvidence => ASK_EVIDENCE,
+        Handler::AddEvidence => ADD_EVIDENCE,
+        Handler::Jump => JUMP,
+        Handler::ListJumps => LIST_JUMPS,
         Handler::OpenApi => open("Describes this API", &[(200, "This document", Content::Json)]),
         Handler::Metrics => open(
             "Shows the figures of the process",
@@ -379,6 +407,7 @@ fn schemas() -> Map<String, Value> {
     add::<CompensationView>(&mut schemas);
     add::<FullCompensationView>(&mut schemas);
     add::<CompensationPage>(&mut schemas);
+    add_reviews(&mut schemas);
     add::<ProblemBody>(&mut schemas);
     add::<Readiness>(&mut schemas);
     schemas
@@ -404,6 +433,23 @@ fn remove_null_defaults(schema: &mut Value) {
 }
 
 type Schemas = Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>;
+
+/// Those of reviews.
+fn add_reviews(schemas: &mut Schemas) {
+    add::<TaskRequest>(schemas);
+    add::<CaseDecision>(schemas);
+    add::<QuestionRequest>(schemas);
+    add::<EvidenceRequest>(schemas);
+    add::<DelegateRequest>(schemas);
+    add::<JumpRequest>(schemas);
+    add::<FlowView>(schemas);
+    add::<FlowList>(schemas);
+    add::<RoleList>(schemas);
+    add::<CasePage>(schemas);
+    add::<FullCaseView>(schemas);
+    add::<OutcomeView>(schemas);
+    add::<JumpTargets>(schemas);
+}
 
 fn add<T: ToSchema>(schemas: &mut Schemas) {
     schemas.push((T::name().into_owned(), T::schema()));

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::cases::CaseView;
 use super::query::{Query, refuse};
 use super::{Api, Call, Reply, body};
 use crate::campaign::{BadId, CampaignId};
@@ -184,12 +185,15 @@ pub struct RewardChainView {
     pub ledger: Vec<EntryLink>,
     /// What is to be done, or stopped.
     pub tasks: Vec<TaskLink>,
+    /// The latest case in which people decide, or decided, on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseView>,
 }
 
 impl RewardChainView {
     /// A chain as it is shown.
     pub fn new(chain: RewardChain) -> Self {
-        let RewardChain { reward, way, trigger, story } = chain;
+        let RewardChain { reward, way, trigger, story, case } = chain;
         Self {
             why: Finding::of(&standing(&reward)),
             reward: RewardView::new(reward),
@@ -201,6 +205,7 @@ impl RewardChainView {
             log: story.steps,
             ledger: story.entries,
             tasks: story.tasks,
+            case: case.map(CaseView::new),
         }
     }
 }
@@ -356,6 +361,7 @@ impl From<Error> for Problem {
             Error::OtherState(state, _) => {
                 Self::new(Kind::RewardInOtherState, words).because(state.name())
             }
+            Error::UnderReview(_) => Self::new(Kind::UnderReview, words),
             Error::BudgetExhausted { .. } => Self::new(Kind::BudgetExhausted, words),
             Error::Store(error) => error.into(),
         }

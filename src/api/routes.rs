@@ -129,6 +129,40 @@ pub enum Handler {
     ApproveCompensation,
     /// Rejects a compensation.
     RejectCompensation,
+    /// Stores a version of a flow.
+    PutFlow,
+    /// Lists flows.
+    ListFlows,
+    /// Has new cases follow a version of a flow.
+    ActivateFlow,
+    /// Lists the roles that people have.
+    ListRoles,
+    /// Gives somebody a role.
+    GrantRole,
+    /// Takes a role from somebody.
+    RevokeRole,
+    /// Lists cases.
+    ListCases,
+    /// Shows a case.
+    GetCase,
+    /// Takes a task of a case.
+    ClaimTask,
+    /// Gives a task back.
+    ReleaseTask,
+    /// Gives a task to somebody else.
+    DelegateTask,
+    /// Approves a case.
+    ApproveCase,
+    /// Rejects a case.
+    RejectCase,
+    /// Asks for evidence.
+    AskEvidence,
+    /// Adds evidence to a case.
+    AddEvidence,
+    /// Moves a case to another node.
+    Jump,
+    /// Says where a case can jump to.
+    ListJumps,
     /// Describes the API.
     OpenApi,
     /// Shows the figures.
@@ -145,13 +179,14 @@ const CAMPAIGNS: Option<Scope> = Some(Scope::Campaigns);
 const TRIGGERS: Option<Scope> = Some(Scope::Triggers);
 const REFERRALS: Option<Scope> = Some(Scope::Referrals);
 const REWARDS: Option<Scope> = Some(Scope::Rewards);
+const REVIEWS: Option<Scope> = Some(Scope::Reviews);
 
 /// The parts of paths that differ from one request to the next.
-pub(super) const PATH_PARTS: [&str; 8] =
-    ["slug", "host", "campaign", "version", "user", "code", "key", "id"];
+pub(super) const PATH_PARTS: [&str; 10] =
+    ["slug", "host", "campaign", "version", "user", "code", "key", "id", "subject", "role"];
 
 /// The table.
-pub static ROUTES: [Route; 56] = [
+pub static ROUTES: [Route; 72] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),
@@ -244,6 +279,28 @@ pub static ROUTES: [Route; 56] = [
     reading("/v1/compensations/{id}", Handler::GetCompensation),
     route(Method::POST, "/v1/compensations/{id}/approve", REWARDS, Handler::ApproveCompensation),
     route(Method::POST, "/v1/compensations/{id}/reject", REWARDS, Handler::RejectCompensation),
+    route(Method::POST, "/v1/review/flows", REVIEWS, Handler::PutFlow),
+    route(Method::GET, "/v1/review/flows", REVIEWS, Handler::ListFlows),
+    route(
+        Method::POST,
+        "/v1/review/flows/{subject}/versions/{version}/activate",
+        ADMIN,
+        Handler::ActivateFlow,
+    ),
+    route(Method::GET, "/v1/review/roles", REVIEWS, Handler::ListRoles),
+    route(Method::PUT, "/v1/review/people/{user}/roles/{role}", ADMIN, Handler::GrantRole),
+    route(Method::DELETE, "/v1/review/people/{user}/roles/{role}", ADMIN, Handler::RevokeRole),
+    route(Method::GET, "/v1/cases", REVIEWS, Handler::ListCases),
+    route(Method::GET, "/v1/cases/{id}", REVIEWS, Handler::GetCase),
+    route(Method::POST, "/v1/cases/{id}/claim", REVIEWS, Handler::ClaimTask),
+    route(Method::POST, "/v1/cases/{id}/release", REVIEWS, Handler::ReleaseTask),
+    route(Method::POST, "/v1/cases/{id}/delegate", REVIEWS, Handler::DelegateTask),
+    route(Method::POST, "/v1/cases/{id}/approve", REVIEWS, Handler::ApproveCase),
+    route(Method::POST, "/v1/cases/{id}/reject", REVIEWS, Handler::RejectCase),
+    route(Method::POST, "/v1/cases/{id}/questions", REVIEWS, Handler::AskEvidence),
+    route(Method::POST, "/v1/cases/{id}/evidence", REVIEWS, Handler::AddEvidence),
+    route(Method::POST, "/v1/cases/{id}/jumps", REVIEWS, Handler::Jump),
+    route(Method::GET, "/v1/cases/{id}/jumps", REVIEWS, Handler::ListJumps),
     route(Method::GET, "/openapi.json", None, Handler::OpenApi),
     route(Method::GET, "/metrics", None, Handler::Metrics),
     route(Method::GET, "/healthz", None, Handler::Health),

@@ -15,6 +15,7 @@ use crate::campaign::pinned::Pinned;
 use crate::clock::{Clock, whole_millis};
 use crate::metrics::Metrics;
 use crate::planted::{Bug, planted};
+use crate::review::service::Reviews;
 use crate::reward::cards::due::{self, DueCards};
 use crate::reward::cards::service::CardService;
 use crate::reward::engine::{self, Engine};
@@ -41,6 +42,8 @@ pub struct Rewards {
     pub wake: Arc<Notify>,
     /// What people see and do.
     pub services: Arc<Services>,
+    /// What people have to approve.
+    pub reviews: Arc<Reviews>,
 }
 
 /// Makes what grants rewards.
@@ -79,7 +82,9 @@ pub async fn assemble(
         metrics: Arc::clone(metrics),
     });
     let (sweeper, services) = (Arc::new(sweeper), Arc::new(services));
-    Ok(Rewards { granting, ids, pinned, sweeper, wake, services })
+    let works_with = (clock.clone(), Arc::clone(metrics));
+    let reviews = Arc::new(Reviews::new(store.clone(), Arc::clone(&services), works_with));
+    Ok(Rewards { granting, ids, pinned, sweeper, wake, services, reviews })
 }
 
 impl Rewards {
@@ -102,6 +107,8 @@ const CARDS: std::ops::RangeInclusive<u64> = 8_000..=12_000;
 /// How often figures are counted, in milliseconds; cards that wait only every so many times.
 const FIGURES: std::ops::RangeInclusive<u64> = 4_500..=5_500;
 const FIGURES_OF_CARDS: u32 = 12;
+/// How often reviews are looked at, in milliseconds: for subjects without a case, and cases that wait too long.
+const REVIEWS: std::ops::RangeInclusive<u64> = 4_000..=6_000;
 /// How often it is looked whether it is time to compare the books, in milliseconds.
 const BOOKS: std::ops::RangeInclusive<u64> = 120_000..=240_000;
 
@@ -110,6 +117,7 @@ pub(super) fn start_loops(parts: &Arc<Parts>, loops: &mut JoinSet<()>) -> Result
     loops.spawn(see_to_cards(Arc::clone(parts)));
     loops.spawn(sweep(Arc::clone(parts)));
     loops.spawn(show_figures(Arc::clone(parts)));
+    loops.spawn(review(Arc::clone(parts)));
     if let Some(payment) = Payment::new(&parts.config)? {
         let reconciliation = Reconciliation::new(parts.store.clone(), payment);
         loops.spawn(compare_books(Arc::clone(parts), reconciliation));
@@ -165,6 +173,17 @@ async fn show_figures(parts: Arc<Parts>) {
         }
         turn = (turn + 1) % FIGURES_OF_CARDS;
         next_turn(&parts, FIGURES).await;
+    }
+}
+
+async fn review(parts: Arc<Parts>) {
+    loop {
+        next_turn(&parts, REVIEWS).await;
+        match parts.rewards.reviews.round().await {
+            Ok(0) => {}
+            Ok(opened) => tracing::info!(opened, "cases were opened"),
+            Err(error) => tracing::warn!(%error, "reviews are seen to a little later"),
+        }
     }
 }
 

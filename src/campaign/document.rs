@@ -48,14 +48,23 @@ impl Format {
 
 /// Reads a document and judges it.
 pub fn parse(text: &str, format: Format) -> Result<Campaign, Vec<Fault>> {
+    read_judged(text, format, rules::judge)
+}
+
+/// Reads a document of any kind and judges it: all of its faults, each with its line.
+pub fn read_judged<T: DeserializeOwned>(
+    text: &str,
+    format: Format,
+    judge: impl FnOnce(&T) -> Vec<Fault>,
+) -> Result<T, Vec<Fault>> {
     if text.len() > LARGEST {
         let detail = format!("has {} bytes; at most {LARGEST} are allowed", text.len());
         return Err(vec![Fault::new("", Reason::TooLong, detail)]);
     }
-    let campaign: Campaign = read(text, format).map_err(|fault| vec![fault])?;
-    let mut faults = rules::judge(&campaign);
+    let document: T = read(text, format).map_err(|fault| vec![fault])?;
+    let mut faults = judge(&document);
     if faults.is_empty() {
-        return Ok(campaign);
+        return Ok(document);
     }
     if faults.len() > MOST_FAULTS {
         let detail = format!("has {} faults; these are the first {MOST_FAULTS}", faults.len());

@@ -17,6 +17,7 @@ use crate::link::service::LinkService;
 use crate::metrics::Metrics;
 use crate::referral::codes::{self, CodeService};
 use crate::resolve::announce::Announcer;
+use crate::review::service::Reviews;
 use crate::reward::services::Services;
 use crate::store::{Error as StoreError, Store, Transaction, audit, migrate};
 
@@ -87,6 +88,13 @@ impl Context {
         let with = (self.config.rewards.sweep, &Arc::new(Metrics::new()));
         let rewards = app::rewards::assemble(&self.store, &campaigns, &self.clock, with).await?;
         Ok(rewards.services)
+    }
+
+    /// What people have to approve.
+    pub(crate) async fn reviews(&self) -> Result<Arc<Reviews>, StoreError> {
+        let rewards = self.rewards().await?;
+        let with = (self.clock.clone(), Arc::new(Metrics::new()));
+        Ok(Arc::new(Reviews::new(self.store.clone(), rewards, with)))
     }
 
     /// What was counted.

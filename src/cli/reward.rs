@@ -296,6 +296,7 @@ fn in_words(error: service::Error) -> Error {
         service::Error::Store(error) => Error::Store(error),
         service::Error::NotFound(_)
         | service::Error::OtherState(..)
+        | service::Error::UnderReview(_)
         | service::Error::BudgetExhausted { .. } => Error::Message(error.to_string()),
     }
 }

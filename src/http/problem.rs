@@ -88,6 +88,10 @@ pub enum Kind {
     OwnRequest,
     /// It was decided on already, and differently.
     CompensationDecided,
+    /// A case decides on it, and not whoever asks.
+    UnderReview,
+    /// The rules of the flow say no; the reason says why.
+    CaseRefused,
     /// The same request is being carried out right now.
     RequestInFlight,
     /// The idempotency key was used for another request.
@@ -100,7 +104,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::MalformedBody,
         Self::InvalidBody,
         Self::InvalidQuery,
@@ -136,6 +140,8 @@ impl Kind {
         Self::BudgetExhausted,
         Self::OwnRequest,
         Self::CompensationDecided,
+        Self::UnderReview,
+        Self::CaseRefused,
         Self::RequestInFlight,
         Self::IdempotencyKeyReused,
         Self::Unavailable,
@@ -255,6 +261,10 @@ impl Kind {
                 StatusCode::CONFLICT,
                 "The compensation was decided on already",
             ),
+            Self::UnderReview => ("under-review", StatusCode::CONFLICT, "A case decides on it"),
+            Self::CaseRefused => {
+                ("case-refused", StatusCode::CONFLICT, "The flow of the case says no")
+            }
             Self::RequestInFlight => (
                 "request-in-flight",
                 StatusCode::CONFLICT,
@@ -455,6 +465,8 @@ impl Problem {
             | Kind::BudgetExhausted
             | Kind::OwnRequest
             | Kind::CompensationDecided
+            | Kind::UnderReview
+            | Kind::CaseRefused
             | Kind::IdempotencyKeyReused
             | Kind::Internal => {}
         }

@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0008_late_triggers",
         sql: include_str!("../../migrations/0008_late_triggers.sql"),
     },
+    Migration { name: "0009_review", sql: include_str!("../../migrations/0009_review.sql") },
 ];
 
 /// Any number, the same in all processes: who holds it may migrate.

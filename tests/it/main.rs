@@ -43,6 +43,8 @@ mod previews;
 mod qr;
 mod reconciliation;
 mod referral_way;
+mod reviews;
+mod reviews_safety;
 mod rewards;
 mod rewards_commands;
 mod rewards_desk;

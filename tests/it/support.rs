@@ -25,6 +25,7 @@ pub mod load;
 pub mod other;
 pub mod proxy;
 pub mod referrals;
+pub mod reviews;
 pub mod sandbox;
 pub mod servers;
 pub mod wait;

@@ -11,14 +11,17 @@ const REQUEST_PROBLEMS: [Kind; 8] = {
     let (in_flight, reused) = (Kind::RequestInFlight, Kind::IdempotencyKeyReused);
     [query, malformed, invalid, large, media, header, in_flight, reused]
 };
-const REJECT_PROBLEMS: [Kind; 7] = {
+const REJECT_PROBLEMS: [Kind; 9] = {
     let [malformed, invalid, large, media] = BODY_PROBLEMS;
     let (query, not_found) = (Kind::InvalidQuery, Kind::NotFound);
-    [malformed, invalid, large, media, query, not_found, Kind::CompensationDecided]
+    let (decided, refused) = (Kind::CompensationDecided, Kind::CaseRefused);
+    [malformed, invalid, large, media, query, not_found, decided, refused, Kind::UnderReview]
 };
-const APPROVE_PROBLEMS: [Kind; 8] = {
-    let [malformed, invalid, large, media, query, not_found, decided] = REJECT_PROBLEMS;
-    [malformed, invalid, large, media, query, not_found, decided, Kind::OwnRequest]
+const APPROVE_PROBLEMS: [Kind; 10] = {
+    let [malformed, invalid, large, media, query, not_found, decided, refused, review] =
+        REJECT_PROBLEMS;
+    let own = Kind::OwnRequest;
+    [malformed, invalid, large, media, query, not_found, decided, refused, review, own]
 };
 
 pub(super) const REQUEST_COMPENSATION: Description = Description {
@@ -45,7 +48,7 @@ pub(super) const APPROVE_COMPENSATION: Description = Description {
     body: Some("Decision"),
     problems: &APPROVE_PROBLEMS,
     ..one_compensation(
-        "Approves what somebody else asked for, and does all of it at once",
+        "Approves what somebody else asked for; all of it is done at once when its case has all approvals",
         &[(200, "The compensation, done now or before", Content::Schema(FULL))],
     )
 };

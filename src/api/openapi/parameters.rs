@@ -11,6 +11,8 @@ use crate::api::links::{LARGEST_PAGE, USUAL_PAGE};
 use crate::api::rewards::{MOST_REWARDS, USUAL_REWARDS};
 use crate::clicks::report::By;
 use crate::qr::{ErrorCorrection, MARGINS, Options, SIZES};
+use crate::review::case::Place;
+use crate::review::flow::Subject;
 use crate::reward::compensations;
 use crate::reward::machine::State;
 use crate::reward::simulate::Draws;
@@ -26,6 +28,8 @@ fn path_part(name: &str) -> Option<(&'static str, Value)> {
         "user" => ("Your own name for the user; a '/' in it as %2F", text()),
         "code" => ("The referral code, as it is or as somebody types it", text()),
         "key" => ("The name of the key", text()),
+        "subject" => ("What the flow decides on", subjects()),
+        "role" => ("The role", text()),
         "id" => ("Its number", json!({ "type": "integer", "minimum": 1 })),
         _ => return None,
     })
@@ -105,6 +109,29 @@ fn of_rewards(name: &str) -> Option<(&'static str, Value)> {
     })
 }
 
+/// The names of all subjects of reviews.
+fn subjects() -> Value {
+    json!({ "type": "string", "enum": Subject::ALL.map(Subject::name) })
+}
+
+/// What a list of cases can be told.
+fn of_cases(name: &str) -> Option<(&'static str, Value)> {
+    let text = || json!({ "type": "string" });
+    Some(match name {
+        "subject of cases" => ("Only those about one of these", subjects()),
+        "key of cases" => ("Only those about the one with this number or name", text()),
+        "state of cases" => {
+            ("Only those in this state", json!({ "type": "string", "enum": Place::STATES }))
+        }
+        "node" => ("Only those in this node", text()),
+        "mine" => {
+            let schema = json!({ "type": "boolean", "default": false });
+            ("Only those in which you have an open task", schema)
+        }
+        _ => return None,
+    })
+}
+
 /// Parameters of a query without which there is no answer.
 const NEEDED: [&str; 2] = ["from version", "to version"];
 
@@ -122,7 +149,7 @@ pub(super) fn parameter(full_name: &str) -> Value {
         return described("path", part);
     }
     let option = of_pictures(full_name).or_else(|| of_days(full_name));
-    if let Some(option) = option.or_else(|| of_rewards(full_name)) {
+    if let Some(option) = option.or_else(|| of_rewards(full_name)).or_else(|| of_cases(full_name)) {
         return described("query", option);
     }
     let (place, description, schema) = match full_name {

@@ -6,14 +6,15 @@ use crate::http::problem::Kind;
 const REWARD: &str = "Reward";
 
 /// What can be wrong with what somebody wants to do to a reward.
-const DECIDING_PROBLEMS: [Kind; 7] = {
+const DECIDING_PROBLEMS: [Kind; 8] = {
     let [malformed, invalid, large, media] = BODY_PROBLEMS;
     let (query, not_found) = (Kind::InvalidQuery, Kind::NotFound);
-    [malformed, invalid, large, media, query, not_found, Kind::RewardInOtherState]
+    let state = Kind::RewardInOtherState;
+    [malformed, invalid, large, media, query, not_found, state, Kind::UnderReview]
 };
-const APPROVING_PROBLEMS: [Kind; 8] = {
-    let [malformed, invalid, large, media, query, not_found, state] = DECIDING_PROBLEMS;
-    [malformed, invalid, large, media, query, not_found, state, Kind::BudgetExhausted]
+const APPROVING_PROBLEMS: [Kind; 9] = {
+    let [malformed, invalid, large, media, query, not_found, state, review] = DECIDING_PROBLEMS;
+    [malformed, invalid, large, media, query, not_found, state, review, Kind::BudgetExhausted]
 };
 
 pub(super) const LIST_REWARDS: Description = Description {

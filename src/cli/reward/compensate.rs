@@ -162,9 +162,10 @@ fn in_words(error: service::Error) -> Error {
             _ => None,
         }),
         service::Error::Store(error) => Error::Store(error),
-        service::Error::NotFound(_) | service::Error::OwnRequest | service::Error::Decided(..) => {
-            Error::Message(error.to_string())
-        }
+        service::Error::NotFound(_)
+        | service::Error::UnderReview(_)
+        | service::Error::OwnRequest
+        | service::Error::Decided(..) => Error::Message(error.to_string()),
     }
 }
 

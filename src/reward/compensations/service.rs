@@ -14,12 +14,14 @@ use crate::campaign::CampaignId;
 use crate::campaign::live::{Campaigns, Current};
 use crate::campaign::pinned::Pinned;
 use crate::fault::{Fault, Reason};
+use crate::review::case::SubjectRef;
+use crate::review::flow::Subject;
 use crate::reward::desk::judge_reason;
 use crate::reward::machine::Side;
 use crate::store::rewards::compensations::{self, Filter, New, Stored, StoredItem};
 use crate::store::rewards::granting as rows;
 use crate::store::user_locks::{self, LockKey};
-use crate::store::{self, Connection, Prepared, Store, audit};
+use crate::store::{self, Connection, Prepared, Store, audit, review};
 
 use execution::Execution;
 
@@ -37,6 +39,11 @@ pub enum Error {
     /// Nobody approves what they asked for.
     #[error("you asked for it yourself: somebody else has to approve it; you may reject it")]
     OwnRequest,
+    /// A case decides on it.
+    #[error(
+        "case {0} decides on it: approve or reject that, by POST /v1/cases/{0}/approve or /reject"
+    )]
+    UnderReview(i64),
     /// It was decided on, and the other way.
     #[error("it was {} already, by {}; look at it, and ask for another one if that is needed", .0.name(), .1)]
     Decided(State, String),
@@ -203,8 +210,15 @@ impl Compensations {
         full(&transaction, id).await
     }
 
-    /// Approves what somebody else asked for, and does all of it. Approved again, it is answered again.
+    /// Approves what somebody else asked for, and does all of it. Approved again, it is answered again. What a
+    /// case decides on is left to that.
     pub async fn approve(&self, actor: &str, id: i64, reason: &str) -> Result<Full, Error> {
+        self.has_no_case(id).await?;
+        self.approve_case(actor, id, reason).await
+    }
+
+    /// The same for what a case has decided.
+    pub async fn approve_case(&self, actor: &str, id: i64, reason: &str) -> Result<Full, Error> {
         judge_reason(reason).map_err(|fault| Error::Invalid(vec![fault]))?;
         // Neither its campaign nor its items ever change, so this may be read before there is a lock.
         let Full { stored: Stored { campaign, requested_by, .. }, items } = self.get(id).await?;
@@ -235,8 +249,25 @@ impl Compensations {
         Ok(executed)
     }
 
-    /// Rejects what was asked for, or takes it back. Rejected again, it is answered again.
+    async fn has_no_case(&self, id: i64) -> Result<(), Error> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await.map_err(store::Error::from)?;
+        let subject = SubjectRef { subject: Subject::Compensation, key: id.to_string() };
+        match review::open_case_of(&transaction, &subject).await? {
+            None => Ok(()),
+            Some(case) => Err(Error::UnderReview(case)),
+        }
+    }
+
+    /// Rejects what was asked for, or takes it back. Rejected again, it is answered again. What a case decides
+    /// on is left to that.
     pub async fn reject(&self, actor: &str, id: i64, reason: &str) -> Result<Full, Error> {
+        self.has_no_case(id).await?;
+        self.reject_case(actor, id, reason).await
+    }
+
+    /// The same for what a case has decided.
+    pub async fn reject_case(&self, actor: &str, id: i64, reason: &str) -> Result<Full, Error> {
         judge_reason(reason).map_err(|fault| Error::Invalid(vec![fault]))?;
         let mut connection = self.connection().await?;
         let transaction = connection.transaction().await.map_err(store::Error::from)?;

@@ -16,6 +16,8 @@ use crate::campaign::{Campaign, CampaignId};
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::metrics::Metrics;
+use crate::review::case::SubjectRef;
+use crate::review::flow::Subject;
 use crate::reward::cards::{Plan, plan};
 use crate::reward::machine::{Event, Side, State, StepKind};
 use crate::reward::operation::{OperationIds, RewardKey};
@@ -23,7 +25,7 @@ use crate::store::rewards::desk::list::{self, Filter, Listed};
 use crate::store::rewards::desk::{self, HandMove, NewTask, StoredReward};
 use crate::store::rewards::granting::{self, Counted};
 use crate::store::user_locks::{self, LockKey};
-use crate::store::{self, Prepared, Store, audit};
+use crate::store::{self, Prepared, Store, audit, review};
 
 /// Why something was not done to a reward.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,11 @@ pub enum Error {
         standing(*.0, *.1), possible(*.0, *.1)
     )]
     OtherState(State, Option<State>),
+    /// A case decides on it.
+    #[error(
+        "case {0} decides on it: approve or reject that, by POST /v1/cases/{0}/approve or /reject"
+    )]
+    UnderReview(i64),
     /// The campaign has too little left.
     #[error(
         "it may come to {needed}, and the campaign has {left} left of its budget, in minor units; \
@@ -110,10 +117,31 @@ impl Desk {
     }
 
     /// Does something to a reward; answers it as it then is. Done again by the same person, it answers the
-    /// reward as it is.
+    /// reward as it is. What a case decides on is left to that.
     pub async fn act(
         &self,
         actor: &str,
+        id: i64,
+        act: Act,
+        reason: &str,
+    ) -> Result<StoredReward, Error> {
+        self.act_as((actor, false), id, act, reason).await
+    }
+
+    /// The same for what a case has decided.
+    pub async fn carry_out_case(
+        &self,
+        actor: &str,
+        id: i64,
+        act: Act,
+        reason: &str,
+    ) -> Result<StoredReward, Error> {
+        self.act_as((actor, true), id, act, reason).await
+    }
+
+    async fn act_as(
+        &self,
+        (actor, for_case): (&str, bool),
         id: i64,
         act: Act,
         reason: &str,
@@ -127,6 +155,12 @@ impl Desk {
         let transaction = connection.transaction().await.map_err(store::Error::from)?;
         user_locks::take(&transaction, [user]).await?;
         let reward = desk::find(&transaction, id).await?.ok_or(Error::NotFound(id))?;
+        if !for_case && matches!(act, Act::Approve | Act::Deny) {
+            let subject = SubjectRef { subject: Subject::Reward, key: id.to_string() };
+            if let Some(case) = review::open_case_of(&transaction, &subject).await? {
+                return Err(Error::UnderReview(case));
+            }
+        }
         let other_state = |it: &StoredReward| Error::OtherState(it.state, it.parked_in);
         if !act.fits(reward.state, reward.parked_in) {
             let known = was_done(&transaction, &reward, act, actor).await?;

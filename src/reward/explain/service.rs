@@ -9,7 +9,10 @@ use super::{Counted, Finding, Invitee, Standing, of_inviter};
 use crate::campaign::Version;
 use crate::campaign::live::{Campaigns, Current};
 use crate::campaign::pinned::Pinned;
+use crate::review::case::SubjectRef;
+use crate::review::flow::Subject;
 use crate::reward::machine::Side;
+use crate::store::review::list::{self, Listed};
 use crate::store::rewards::desk::StoredReward;
 use crate::store::rewards::{desk, explain};
 use crate::store::{self, Prepared, Store};
@@ -39,6 +42,8 @@ pub struct RewardChain {
     pub trigger: Option<TriggerLink>,
     /// What became of it.
     pub story: Story,
+    /// The latest case about it.
+    pub case: Option<Listed>,
 }
 
 /// All about one user.
@@ -91,7 +96,9 @@ impl Explainer {
             None => None,
         };
         let story = explain::story(&transaction, id).await?;
-        Ok(RewardChain { reward, way, trigger, story })
+        let subject = SubjectRef { subject: Subject::Reward, key: id.to_string() };
+        let case = list::latest(&transaction, &subject).await?;
+        Ok(RewardChain { reward, way, trigger, story, case })
     }
 
     /// Why a user has, or has not, earned something, as an invitee and as an inviter.

@@ -153,6 +153,7 @@ impl TestApi {
             referrals,
             cards: rewards.cards(&store, &clock, &metrics),
             rewards: Arc::clone(&rewards.services),
+            reviews: Arc::clone(&rewards.reviews),
             operations,
         };
         let api = Arc::new(Api::new(services, &config));

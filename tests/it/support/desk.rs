@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
+use waypost::campaign::document::Format;
 
 use super::referrals::{Referrals, document, refusal};
 use super::{Answer, TestApi};
@@ -20,6 +21,20 @@ pub struct Desk {
     pub code: String,
     invitees: AtomicU32,
 }
+
+/// The flow of compensations in tests: one other person approves.
+const ONE_APPROVAL: &str = r#"
+name = "One approval"
+subject = "compensation"
+roles = ["approver"]
+start = "approval"
+[nodes.approval]
+roles = ["approver"]
+quorum = 1
+next = "execute"
+[nodes.execute]
+guards = ["approval"]
+"#;
 
 /// Moves a reward on as the engine or a card's owner would, with its task. In SQL, so that a test has any
 /// number of rewards at once.
@@ -90,6 +105,13 @@ impl Desk {
             .execute("SELECT fund_campaign('spring', $1)", &[&budget])
             .await
             .expect("a funded campaign");
+        let reviews = &test.api.rewards.reviews;
+        let flow = reviews.put_flow("a test", (ONE_APPROVAL, Format::Toml)).await.expect("a flow");
+        let (subject, version) = (flow.0.subject, flow.0.version);
+        reviews.activate_flow("a test", subject, version).await.expect("an active flow");
+        for person in ["ada", "bob"] {
+            reviews.set_role("a test", (person, "approver"), true).await.expect("a role");
+        }
         let ada = test.api.add_key("ada", &["rewards"]).await;
         let bob = test.api.add_key("bob", &["rewards"]).await;
         let code = test.code("ann").await;
