@@ -186,7 +186,7 @@ pub(super) const PATH_PARTS: [&str; 10] =
     ["slug", "host", "campaign", "version", "user", "code", "key", "id", "subject", "role"];
 
 /// The table.
-pub static ROUTES: [Route; 72] = [
+pub static ROUTES: [Route; 73] = [
     route(Method::POST, "/v1/links", LINKS, Handler::CreateLink),
     route(Method::GET, "/v1/links", LINKS, Handler::ListLinks),
     route(Method::POST, "/v1/links/batch", LINKS, Handler::CreateLinks),

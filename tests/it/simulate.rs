@@ -9,8 +9,8 @@ use waypost::campaign::document::Format;
 use waypost::campaign::service::{CampaignService, Draft};
 use waypost::config::Config;
 use waypost::reward::simulate::report::{Report, Sums};
-use waypost::reward::simulate::service::{COMMAND_LINE, Limits, Question, Simulator, span};
-use waypost::reward::simulate::{Amount, Draws, Outcome};
+use waypost::reward::simulate::service::{COMMAND_LINE, Error, Limits, Question, Simulator, span};
+use waypost::reward::simulate::{Amount, Draws, Judged, Outcome};
 
 use super::support::engine::work;
 use super::support::referrals::{Referrals, document};
@@ -374,7 +374,7 @@ async fn a_check_with_nothing_to_go_by_is_named_and_so_is_who_was_refused() {
 }
 
 #[tokio::test]
-async fn more_than_may_be_replayed_is_refused() {
+async fn more_than_may_be_replayed_at_once_is_refused() {
     let test = Referrals::screened(json!([])).await;
     let code = test.code("ann").await;
     for user in ["ben", "cat"] {
@@ -384,28 +384,35 @@ async fn more_than_may_be_replayed_is_refused() {
     reach(&test, "cat", "credit_granted", 2).await;
     let campaigns = CampaignService::new(test.api.store.clone(), &Config::default());
     let (campaign, written) = (&name(), document(&json!([])).to_string());
-    for (most, refusal) in [
-        (1, Some("more than 1 bindings until then; wait")),
-        (2, Some("more than 2 triggers until then; wait")),
-        (3, None),
+    let draft = Draft { campaign, text: &written, format: Format::Json };
+    let said = campaigns.suppose(draft).await.expect("a good document");
+    let question = |most: i64, budget: Duration| Question {
+        campaign,
+        said: said.clone(),
+        draws: Draws::Expected,
+        span: span(None, None).expect("good days"),
+        limits: Limits { most, budget, remedy: "wait" },
+    };
+    let simulator = Simulator::new(test.api.store.clone());
+    for (most, budget, refusal) in [
+        (1, PATIENCE, Some("more than 1 bindings until then; wait")),
+        (2, PATIENCE, Some("more than 2 triggers until then; wait")),
+        (3, Duration::ZERO, Some("it took longer than 0 s; wait")),
+        (3, PATIENCE, None),
     ] {
-        let draft = Draft { campaign, text: &written, format: Format::Json };
-        let question = Question {
-            campaign,
-            said: campaigns.suppose(draft).await.expect("a good document"),
-            draws: Draws::Expected,
-            span: span(None, None).expect("good days"),
-            limits: Limits { most, budget: PATIENCE, remedy: "wait" },
-        };
-        let simulator = Simulator::new(test.api.store.clone());
-        let outcome = simulator.simulate(question, &mut |_| {}).await;
-        let said = outcome.err().map(|error| error.to_string());
-        match (said, refusal) {
+        let outcome = simulator.simulate(question(most, budget), &mut |_| {}).await;
+        match (outcome.err().map(|error| error.to_string()), refusal) {
             (None, None) => {}
             (Some(said), Some(refusal)) => assert!(said.ends_with(refusal), "{said}"),
             other => panic!("{most}: {other:?}"),
         }
     }
+    let (mut first, mut second) = (|_: &Judged<'_>| {}, |_: &Judged<'_>| {});
+    let (first, second) = tokio::join!(
+        simulator.simulate(question(3, PATIENCE), &mut first),
+        simulator.simulate(question(3, PATIENCE), &mut second),
+    );
+    assert!(first.is_ok() && matches!(second, Err(Error::Busy)), "{second:?}");
 }
 
 async fn ask(test: &Referrals, path: &str, body: &Value) -> Answer {
@@ -496,7 +503,7 @@ async fn the_command_prints_a_table_or_json_or_each_reward() {
     let (code, table) = run(&["spring", "--document", file]).await;
     assert_eq!(code, Some(0), "{table}");
     for words in [
-        "spring: IDR, in minor units; a budget of 1000000000, 1 rewards an inviter",
+        "spring: IDR, in minor units; a budget of 1000000000, a cap of 1",
         "bindings: 2, of which 2 bound, held: 0, refused: 0",
         "triggers: 4, of which 4 earn something",
         "in review: 1 over the cap, 0 over the budget, 0 of held bindings; up to 2000 together",

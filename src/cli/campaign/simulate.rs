@@ -144,7 +144,7 @@ fn table(view: &SimulationView) -> String {
 fn heading(view: &SimulationView, lines: &mut Vec<String>) {
     let SimulationView { campaign, currency, bindings, triggers, .. } = view;
     lines.push(format!(
-        "{campaign}: {currency}, in minor units; a budget of {}, {} rewards an inviter",
+        "{campaign}: {currency}, in minor units; a budget of {}, a cap of {}",
         view.budget_minor, view.rewards_per_inviter
     ));
     if view.from.is_some() || view.to.is_some() {

@@ -26,9 +26,7 @@ pub enum Error {
         detail: String,
     },
     /// There is more than may be replayed at once.
-    #[error(
-        "the campaign has more than {most} {what} until then; {}", .remedy
-    )]
+    #[error("the campaign has more than {most} {what} until then; {}", .remedy)]
     TooMany {
         /// Bindings or triggers.
         what: &'static str,
@@ -64,7 +62,7 @@ pub struct Limits {
     pub remedy: &'static str,
 }
 
-/// On the command line. A million triggers take some 300 MB of memory.
+/// On the command line. A million triggers of as many invitees take about 100 MB of memory.
 pub const COMMAND_LINE: Limits = Limits {
     most: 5_000_000,
     budget: Duration::from_hours(1),
