@@ -180,6 +180,7 @@ impl Watcher {
         let next = Instant::now() + self.settings.read.mul_f64(rand::random_range(0.8..=1.0));
         let Some((names, watch)) = session.children(&path).await? else {
             self.tell_missing();
+            self.forget_others(&[]);
             let Some(watch) = session.appears(&path).await? else {
                 return Ok((Instant::now(), watches));
             };
