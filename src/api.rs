@@ -33,10 +33,11 @@ use crate::reward;
 use crate::reward::cards::service::CardService;
 use crate::reward::desk::Act;
 use crate::reward::simulate::service::Simulator;
-use crate::store::{self, Store, keys};
+use crate::store::{self, Store};
 
 pub mod bindings;
 pub mod body;
+pub mod callers;
 pub mod campaigns;
 pub mod cards;
 pub mod cases;
@@ -256,18 +257,8 @@ impl Api {
                 "send one header 'Authorization: Bearer wp_…'"
             })
         })?;
-        let stored = keys::find(&self.store, key.id()).await?;
-        // An unknown, a wrong and a revoked key get the same answer after the same comparison.
-        let hash = stored.as_ref().map_or(&[0; 32][..], |stored| &stored.secret_hash);
-        let is_right = key.matches(hash);
-        let caller = match stored {
-            Some(stored) if is_right && stored.revoked_at.is_none() => Caller {
-                key_id: stored.id,
-                actor: stored.actor,
-                scopes: stored.scopes.iter().filter_map(|name| Scope::named(name)).collect(),
-            },
-            Some(_) | None => return Err(refused("the API key is unknown, wrong or revoked")),
-        };
+        let caller = callers::holder(&self.store, &key).await?;
+        let caller = caller.ok_or_else(|| refused("the API key is unknown, wrong or revoked"))?;
         if caller.may(scope) || or.is_some_and(|other| caller.may(other)) {
             Ok(caller)
         } else {

@@ -22,6 +22,7 @@ use crate::clicks::spool::Spool;
 use crate::clicks::writer;
 use crate::clock::{Clock, whole_millis};
 use crate::config::{self, Config, UnknownHost};
+use crate::console::{self, Console};
 use crate::edge::association::{App, Associations};
 use crate::edge::domains::Domains;
 use crate::edge::landing::places::Places;
@@ -452,6 +453,12 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
     let referrals = Arc::clone(&parts.referrals);
     let cards = parts.rewards.cards(&parts.store, &parts.clock, &parts.metrics);
     let rewards = Arc::clone(&parts.rewards.services);
+    let console = console::Services {
+        store: store.clone(),
+        links: Arc::clone(&links),
+        rewards: Arc::clone(&rewards),
+    };
+    let console = Arc::new(Console::new(console, config));
     let reviews = Arc::clone(&parts.rewards.reviews);
     let services = Services {
         store,
@@ -470,6 +477,7 @@ fn start_control(parts: &Arc<Parts>) -> Result<Server, Error> {
     let patience = config.limits.request * 9 / 10;
     let make = move || Control {
         api: Arc::clone(&api),
+        console: Arc::clone(&console),
         main: main.clone(),
         metrics: Arc::clone(&metrics),
         most_headers,

@@ -10,7 +10,8 @@
 //! - [`resolve`]: from a slug to a redirect through three tiers. [`clicks`]: counting, beside the way.
 //! - [`reward`]: what is earned, from a trigger to the money. Pure rules first, then the engine.
 //! - [`review`]: who has to approve what, in which order, and how a case jumps between them.
-//! - [`edge`]: what the internet sees. [`api`]: what operators and backends see.
+//! - [`edge`]: what the internet sees. [`api`]: what operators and backends see. [`console`]: pages for
+//!   operators, by the same services.
 //! - [`sandbox`]: a payment service to build against; it knows nothing of the rest.
 //! - [`app`]: assembly, run, drain. [`local`]: private PostgreSQL and Redis for `waypost dev` and tests.
 //! - [`cli`]: the command line.
@@ -41,6 +42,7 @@ pub mod clicks;
 pub mod resolve;
 
 pub mod api;
+pub mod console;
 pub mod edge;
 
 pub mod sandbox;

@@ -17,11 +17,13 @@ pub mod campaigns;
 pub mod claims;
 pub mod clicks;
 pub mod codes;
+pub mod console;
 pub mod domains;
 pub mod idempotency;
 pub mod keys;
 pub mod links;
 pub mod migrate;
+pub mod overview;
 pub mod redirects;
 pub mod review;
 pub mod rewards;
@@ -92,6 +94,12 @@ impl Error {
                 false
             }
         }
+    }
+
+    /// Whether the server gave a statement up, because its time ran out.
+    pub fn is_out_of_time(&self) -> bool {
+        let Self::Statement(error) = self else { return false };
+        error.code() == Some(&SqlState::QUERY_CANCELED)
     }
 
     /// Whether a row could not go, or not come, because of what other rows refer to.

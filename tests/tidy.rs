@@ -81,6 +81,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "console",
+        &[
+            "api", "campaign", "clicks", "clock", "code", "config", "fault", "http", "link", "qr",
+            "reward", "store",
+        ],
+    ),
+    (
         "edge",
         &[
             "campaign", "clicks", "clock", "code", "http", "link", "metrics", "qr", "referral",
@@ -90,8 +97,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "campaign", "clicks", "clock", "config", "edge", "http", "link", "metrics",
-            "outbound", "referral", "resolve", "review", "reward", "store", "visitor",
+            "api", "campaign", "clicks", "clock", "config", "console", "edge", "http", "link",
+            "metrics", "outbound", "referral", "resolve", "review", "reward", "store", "visitor",
         ],
     ),
     ("sandbox", &["clock", "http"]),
@@ -115,6 +122,7 @@ const BORDERS: &[(&str, &str)] = &[
     ("redis", "resolve"),
     ("moka", "resolve"),
     ("maxminddb", "clicks"),
+    ("maud", "console"),
     ("maud", "edge"),
     ("brotli", "edge/landing"),
     ("flate2", "edge/landing"),

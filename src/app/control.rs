@@ -18,6 +18,7 @@ use tracing::Instrument;
 use super::Parts;
 use crate::api::Api;
 use crate::api::operations::{Check, Operations, Readiness, ReadinessStatus};
+use crate::console::Console;
 use crate::http::checks;
 use crate::http::problem::{Kind, Problem};
 use crate::http::server::Service;
@@ -27,6 +28,7 @@ use crate::metrics::Metrics;
 /// client cannot cancel by going away.
 pub(super) struct Control {
     pub(super) api: Arc<Api>,
+    pub(super) console: Arc<Console>,
     pub(super) main: Handle,
     pub(super) metrics: Arc<Metrics>,
     pub(super) most_headers: usize,
@@ -36,7 +38,7 @@ pub(super) struct Control {
 }
 
 impl Service for Control {
-    async fn answer(&self, request: Request<Incoming>, _peer: IpAddr) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
         let route = route_of(request.uri().path());
         let id = format!("{:016x}", rand::random::<u64>());
         // Not an `info_span`: with the level `warn`, warnings would lack the id.
@@ -44,12 +46,17 @@ impl Service for Control {
         let mut response = match checks::head(&request, self.most_headers) {
             Err(refusal) => Problem::new(Kind::InvalidHeader, refusal.explain()).into_response(),
             Ok(_host) => {
-                let api = Arc::clone(&self.api);
+                let (api, console) = (Arc::clone(&self.api), Arc::clone(&self.console));
+                let handle = async move {
+                    if Console::has(request.uri().path()) {
+                        console.handle(request, peer).await
+                    } else {
+                        api.handle(request).await
+                    }
+                };
                 // The task goes on when nobody waits for it any more: dropping it in the middle of a
                 // query would leave the connection to the database in disorder.
-                let answer = self
-                    .main
-                    .spawn(async move { api.handle(request).await }.instrument(span.clone()));
+                let answer = self.main.spawn(handle.instrument(span.clone()));
                 match timeout(self.patience, answer).await {
                     Ok(Ok(response)) => response,
                     Ok(Err(panic)) => Problem::internal(&panic).into_response(),
@@ -79,6 +86,7 @@ fn route_of(path: &str) -> &'static str {
     match path {
         "/metrics" => "metrics",
         "/healthz" | "/readyz" => "health",
+        _ if Console::has(path) => "console",
         _ if path.starts_with("/v1/links") => "links",
         _ if path.starts_with("/v1/domains") => "domains",
         "/v1/claims" => "claims",

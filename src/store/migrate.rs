@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/0008_late_triggers.sql"),
     },
     Migration { name: "0009_review", sql: include_str!("../../migrations/0009_review.sql") },
+    Migration { name: "0010_console", sql: include_str!("../../migrations/0010_console.sql") },
 ];
 
 /// Any number, the same in all processes: who holds it may migrate.

@@ -18,6 +18,7 @@ pub mod site;
 pub mod visitor;
 
 mod checks;
+mod console;
 mod landing;
 mod public_pages;
 

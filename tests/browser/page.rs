@@ -68,6 +68,11 @@ impl Page {
         text(&self.session.get(&format!("{element}/text")).await, "").to_owned()
     }
 
+    /// The title of the page that is shown, which may be one that was asked for by a click.
+    pub async fn title(&mut self) -> String {
+        text(&self.session.get("/title").await, "").to_owned()
+    }
+
     /// Whether an element can be seen.
     pub async fn shows(&mut self, selector: &str) -> bool {
         let element = self.find(selector).await;
@@ -91,6 +96,12 @@ impl Page {
     pub async fn click(&mut self, selector: &str) {
         let element = self.find(selector).await;
         self.session.post(&format!("{element}/click"), &json!({})).await;
+    }
+
+    /// Types a text into a field.
+    pub async fn fill(&mut self, selector: &str, text: &str) {
+        let element = self.find(selector).await;
+        self.session.post(&format!("{element}/value"), &json!({ "text": text })).await;
     }
 
     /// Presses a key and lets go of it.

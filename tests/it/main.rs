@@ -23,6 +23,8 @@ mod coherence;
 mod command_line;
 mod command_line_rules;
 mod compensations;
+mod console;
+mod console_pages;
 mod dev;
 mod dictionary;
 mod doctor;

@@ -16,6 +16,7 @@ pub mod api;
 pub mod campaign;
 pub mod cards;
 pub mod client;
+pub mod console;
 pub mod deployment;
 pub mod desk;
 pub mod engine;

@@ -52,6 +52,7 @@ impl fmt::Display for Screen<'_> {
         writeln!(f, "  -H 'Authorization: Bearer {}' \\", self.api_key)?;
         writeln!(f, "  -H 'Content-Type: application/json' \\")?;
         writeln!(f, "  -d '{{\"target\": \"https://www.rust-lang.org/learn\"}}'\n")?;
+        writeln!(f, "  Console   http://{control}/console  (sign in with the key, wp_…)")?;
         writeln!(f, "  API       http://{control}/openapi.json")?;
         writeln!(f, "  Health    http://{control}/readyz")?;
         writeln!(f, "  Metrics   http://{control}/metrics")?;
@@ -96,6 +97,7 @@ curl -sw '\n' http://127.0.0.1:8081/v1/links \
   -H 'Content-Type: application/json' \
   -d '{"target": "https://www.rust-lang.org/learn"}'
 
+  Console   http://127.0.0.1:8081/console  (sign in with the key, wp_…)
   API       http://127.0.0.1:8081/openapi.json
   Health    http://127.0.0.1:8081/readyz
   Metrics   http://127.0.0.1:8081/metrics

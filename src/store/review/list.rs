@@ -52,6 +52,13 @@ pub struct Listed {
     pub due_at: Option<Timestamp>,
 }
 
+impl Listed {
+    /// Whether it is still to be decided on, or carried out.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state.as_str(), "open" | "executing")
+    }
+}
+
 /// Up to `limit` cases, newest first.
 pub async fn list(
     transaction: &Transaction<'_>,

@@ -99,7 +99,7 @@ fn read_tag(tag: &str) -> Element {
     while !rest.is_empty() {
         let (name, after) = rest.split_once("=\"").unwrap_or_else(|| panic!("<{tag}>"));
         let (value, after) = after.split_once('"').unwrap_or_else(|| panic!("<{tag}>"));
-        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "'{name}' in <{tag}>");
+        assert!(name.chars().all(|c| c.is_ascii_alphabetic() || c == '-'), "'{name}' in <{tag}>");
         let before = attributes.insert(name.to_owned(), decode(value));
         assert_eq!(before, None, "'{name}' stands twice in <{tag}>");
         rest = after.strip_prefix(' ').unwrap_or(after);
