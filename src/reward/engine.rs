@@ -20,7 +20,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::machine::StepKind;
 use super::operation::OperationIds;
 use super::payment::Payment;
 use crate::breaker::Breaker;
@@ -28,7 +27,7 @@ use crate::campaign::pinned::Pinned;
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::Metrics;
 use crate::planted::{Boundary, Struck, struck};
-use crate::store::rewards::tasks::{self, Claimed, Finished, GivenBack, Work};
+use crate::store::rewards::tasks::{self, Claimed, Finished, GivenBack, WentOn, Work};
 use crate::store::{Error, Store};
 
 use act::Outcome;
@@ -270,11 +269,11 @@ impl Engine {
                 tasks::finish(store, act::ACTOR, self.settings.lease, &finished).await?;
             }
         }
-        let went_on: HashSet<(i64, StepKind)> = went_on.into_iter().collect();
+        let went_on: HashSet<WentOn> = went_on.into_iter().collect();
         for Done { job, outcome } in set.drain(..) {
             let Outcome::Finished(finished) = outcome else { continue };
             let figures = &self.parts.metrics.rewards;
-            if !went_on.contains(&(finished.reward_id, finished.step)) {
+            if !went_on.contains(&(finished.reward_id, finished.step, finished.epoch)) {
                 figures.fenced.with_label_values(&[finished.step.name()]).inc();
                 continue;
             }
@@ -288,7 +287,7 @@ impl Engine {
     }
 
     /// Records what steps have come to. Where that fails for one of them, it does not for the others.
-    async fn finish(&self, finished: &[Finished]) -> Result<Vec<(i64, StepKind)>, Error> {
+    async fn finish(&self, finished: &[Finished]) -> Result<Vec<WentOn>, Error> {
         let (store, lease) = (&self.parts.store, self.settings.lease);
         match tasks::finish(store, act::ACTOR, lease, finished).await {
             Err(error) if !error.is_outage() && finished.len() > 1 => {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use waypost::campaign::ScratchCard;
 use waypost::campaign::pinned::Pinned;
-use waypost::store::rewards::tasks::{self, Work};
+use waypost::reward::machine::{Event, State, StepKind};
+use waypost::store::rewards::tasks::{self, Finished, Work};
 use waypost::store::user_locks::{self, LockKey};
 
 use super::support::cards::{card, granted, log, reveal, tasks as tasks_of};
@@ -72,6 +73,26 @@ async fn each_kind_of_work_is_claimed_by_itself() {
         let again = tasks::claim(&test.api.store, kind, 10, lease).await.expect("claimed");
         assert!(again.is_empty(), "it is leased");
     }
+}
+
+#[tokio::test]
+async fn of_two_results_of_one_process_the_one_whose_lease_it_is_goes_on() {
+    let test = Referrals::screened(json!([])).await;
+    let id = granted(&test, "ben").await;
+    let store = &test.api.store;
+    let claim = async || {
+        let claimed = tasks::claim(store, Work::Payments, 1, Duration::ZERO).await;
+        claimed.expect("claimed").pop().expect("a lease that is over at once")
+    };
+    // It stood still for longer than its lease, and has claimed the same task again.
+    let drawn = [claim().await, claim().await].map(|task| Finished {
+        drawn: Some((i64::from(task.epoch) * 100, "{}".to_owned())),
+        ..Finished::bare(&task, Event::Draw, State::Drawn)
+    });
+    let went_on = tasks::finish(store, "waypost", Duration::ZERO, &drawn).await.expect("stored");
+    assert_eq!(went_on, [(id, StepKind::Draw, 2)]);
+    let amount = "SELECT amount_minor FROM reward WHERE side = 'invitee'";
+    assert_eq!(test.api.count(amount).await, 200);
 }
 
 #[tokio::test]

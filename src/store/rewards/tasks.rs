@@ -202,6 +202,9 @@ pub struct Finished {
     pub next: Option<(StepKind, String, Vec<u8>)>,
 }
 
+/// A reward that went on, by which step of it, and under which lease.
+pub type WentOn = (i64, StepKind, i32);
+
 impl Finished {
     /// What has come of a task: a move with nothing more to it.
     pub fn bare(task: &Claimed, event: Event, to: State) -> Self {
@@ -251,7 +254,7 @@ const FINISH: &str = "WITH input AS MATERIALIZED (
          reminders = r.reminders + CASE o.event WHEN 'remind' THEN 1 ELSE 0 END
      FROM owned o
      WHERE r.id = o.reward_id AND r.state = o.from_state AND r.version = o.version
-     RETURNING r.id, o.step, o.to_state, o.next_step, o.next_operation, o.next_request, o.attempts,
+     RETURNING r.id, o.step, o.lease_epoch, o.to_state, o.next_step, o.next_operation, o.next_request, o.attempts,
                o.first_sent_at, o.operation_id, o.request),
  advanced AS (
      UPDATE reward_task t
@@ -267,16 +270,17 @@ const FINISH: &str = "WITH input AS MATERIALIZED (
      INSERT INTO parked_task (reward_id, step, attempts, first_sent_at, operation_id, request)
      SELECT id, step, attempts, first_sent_at, operation_id, request FROM moved
      WHERE to_state = 'PARKED')
- SELECT id, step FROM moved /* finish_tasks */";
+ SELECT id, step, lease_epoch FROM moved /* finish_tasks */";
 
 /// Records what steps have come to, each reward by itself: those whose lease is another's meanwhile, or
-/// which have gone on, stay as they are. Says which rewards went on.
+/// which have gone on, stay as they are. Says which went on, and under which lease: a process that was away for
+/// long may have claimed a task anew, and come with both of what it did.
 pub async fn finish(
     store: &Store,
     actor: &str,
     lease: Duration,
     finished: &[Finished],
-) -> Result<Vec<(i64, StepKind)>, Error> {
+) -> Result<Vec<WentOn>, Error> {
     let connection = store.rewards().await?;
     let statement = if planted(Bug::NoEpochCheck) {
         connection.prepare_cached(&FINISH.replace("t.epoch = i.epoch", "true")).await?
@@ -321,7 +325,7 @@ pub async fn finish(
             ],
         )
         .await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, step(row.try_get(1)?)?))).collect()
+    rows.iter().map(|row| Ok((row.try_get(0)?, step(row.try_get(1)?)?, row.try_get(2)?))).collect()
 }
 
 /// A task that is given back: to be taken up again, or by somebody else.
