@@ -35,12 +35,10 @@ use act::Outcome;
 mod act;
 mod backoff;
 
-/// Tasks that a process has at a time.
+/// Tasks for the payment service that a process has at a time.
 const IN_FLIGHT: usize = 2_048;
 /// Tasks that are claimed, and recorded, at a time.
 const SET: usize = 512;
-/// Reminders that are claimed at a time: a backlog of them leaves most of the room to the money.
-const SET_OF_REMINDERS: usize = 64;
 /// How long a claim waits after one that found less than it could have taken: what comes meanwhile is
 /// claimed together.
 const GAP: Duration = Duration::from_millis(10);
@@ -77,6 +75,12 @@ pub struct Parts {
     pub clock: Clock,
     /// Figures.
     pub metrics: Arc<Metrics>,
+}
+
+/// Places for the tasks that a process has at a time. Each kind of work has its own.
+struct Places {
+    payments: Arc<Semaphore>,
+    reminders: Arc<Semaphore>,
 }
 
 /// How the engine works.
@@ -134,23 +138,32 @@ impl Engine {
     /// Works until it is told to stop, and until what it has begun is recorded.
     pub async fn run(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
         let (done, results) = mpsc::channel(IN_FLIGHT);
-        let room = Arc::new(Semaphore::new(IN_FLIGHT));
+        // However many reminders are due, and however long each takes: half of the calls are for payments alone.
+        let reminders = (self.settings.calls / 2).max(1);
+        let places = Places {
+            payments: Arc::new(Semaphore::new(IN_FLIGHT)),
+            reminders: Arc::new(Semaphore::new(reminders)),
+        };
         let recorder = tokio::spawn(Arc::clone(&self).record(results, done.clone()));
         let probe = tokio::spawn(Arc::clone(&self).probe());
         tokio::select! {
-            () = Arc::clone(&self).claim(&room, &done) => {}
+            () = Arc::clone(&self).claim(&places, &done) => {}
             _ended = stopped.wait_for(|stopped| *stopped) => {}
         }
         // Whatever is not recorded by then is taken up again when its lease is over.
-        let all = u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX);
+        let all = |places: usize| u32::try_from(places).unwrap_or(u32::MAX);
         let patience = self.settings.deadline.saturating_mul(2);
-        drop(timeout(patience, room.acquire_many(all)).await);
+        let all_done = async {
+            drop(places.payments.acquire_many(all(IN_FLIGHT)).await);
+            drop(places.reminders.acquire_many(all(reminders)).await);
+        };
+        drop(timeout(patience, all_done).await);
         recorder.abort();
         probe.abort();
     }
 
     /// Claims what is due and sets it going, for ever.
-    async fn claim(self: Arc<Self>, room: &Arc<Semaphore>, done: &mpsc::Sender<Done>) {
+    async fn claim(self: Arc<Self>, places: &Places, done: &mpsc::Sender<Done>) {
         let mut wait = Duration::ZERO;
         loop {
             if !wait.is_zero() {
@@ -158,7 +171,7 @@ impl Engine {
                 drop(timeout(wait, self.parts.wake.notified()).await);
                 sleep(GAP).await;
             }
-            wait = match self.claim_due(room, done).await {
+            wait = match self.claim_due(places, done).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::warn!(%error, "tasks of rewards cannot be claimed");
@@ -169,15 +182,17 @@ impl Engine {
     }
 
     /// Claims what is due of everything that can be done now, and sets it going; says after what time to look
-    /// again. Reminders come first: they are few at a time, and what they leave is for the money.
+    /// again.
     async fn claim_due(
         self: &Arc<Self>,
-        room: &Arc<Semaphore>,
+        places: &Places,
         done: &mpsc::Sender<Done>,
     ) -> Result<Duration, Error> {
         let mut wait = idle();
-        for (work, most) in [(Work::Reminders, SET_OF_REMINDERS), (Work::Payments, SET)] {
-            let most = room.available_permits().min(most);
+        for (work, room) in
+            [(Work::Payments, &places.payments), (Work::Reminders, &places.reminders)]
+        {
+            let most = room.available_permits().min(SET);
             if most == 0 || !self.can_do(work) {
                 wait = wait.min(BUSY);
                 continue;

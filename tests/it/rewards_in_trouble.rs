@@ -115,6 +115,39 @@ fn is_there() -> Reply {
     Reply::whole("200 OK", "", &json!({ "dedupe_window_seconds": 86_400 }).to_string())
 }
 
+#[tokio::test]
+async fn reminders_that_take_long_hold_up_no_payment() {
+    let test = Referrals::screened(json!([])).await;
+    let database = test.api.database.connect().await;
+    let remind = "INSERT INTO reward_task (reward_id, step, operation_id, request) VALUES ($1, 'remind', $2, 'b')";
+    for number in 0..70 {
+        let id = card(&test, &format!("invitee-{number}"), &ScratchCard::default()).await;
+        database.execute(remind, &[&id, &format!("remind-{number}")]).await.expect("a reminder");
+    }
+    let other = Other::start(|request| {
+        if request.starts_with("GET / ") {
+            return is_there();
+        }
+        if request.starts_with("POST /messages") {
+            return Reply::Nothing;
+        }
+        Reply::whole("422 Unprocessable Content", "", "{}")
+    })
+    .await;
+    let _working = work_for(&test, other.address());
+    let messages = || {
+        let heard = other.heard();
+        heard.iter().filter(|(_, it)| it.starts_with("POST /messages")).count()
+    };
+    let asked = async || (messages() > 0).then_some(());
+    eventually("a reminder is on its way", PATIENCE, asked).await;
+    granted(&test, "ben").await;
+    let answered = "SELECT count(*) FROM reward WHERE state = 'PARKED' AND reason = 'status-422'";
+    until("its allotment is answered", &test, answered).await;
+    // It did not stand behind all reminders that were due before it.
+    assert!(messages() < 40, "{}", messages());
+}
+
 /// A payment service that answers operations like this, and says that it is there.
 async fn answers(status: &'static str) -> Other {
     Other::start(move |request| {
