@@ -10,6 +10,7 @@ use waypost::review::case::{Case, SubjectRef};
 use waypost::review::command::{Act, Actor, Command, decide};
 use waypost::review::flow::{Subject, parse};
 use waypost::store::review;
+use waypost::store::user_locks::{self, LockKey};
 
 use crate::support::desk::{Desk, field, told, with};
 use crate::support::reviews::Reviewers;
@@ -22,6 +23,27 @@ async fn held(people: &Reviewers) -> (i64, i64) {
     people.desk.bind(&["ben"]).await;
     let reward = people.desk.held("ben", "inviter-cap").await;
     (reward, people.case_of(reward).await)
+}
+
+/// Somebody decides on a case; it is committed, and the process dies before anything is carried out.
+async fn dies_after(people: &Reviewers, case: i64, (name, role): (&str, &str), act: Act) {
+    let flow = parse(Subject::Reward.usual_flow(), Format::Toml).expect("a flow");
+    let mut connection = people.api().store.connection().await.expect("a connection");
+    let transaction = connection.transaction().await.expect("a transaction");
+    let mut stored = review::lock(&transaction, case).await.expect("rows").expect("a case");
+    let before = stored.case.version;
+    let command = Command {
+        by: Actor { name: name.to_owned(), roles: [role.to_owned()].into() },
+        at: Timestamp::from(people.api().clock.now()),
+        expected_version: before,
+        act,
+    };
+    let events = decide(&flow, &stored.case, &command).expect("they may");
+    for event in &events {
+        stored.case.apply(event).expect("it follows");
+    }
+    review::write(&transaction, case, before, (&events, &stored.case)).await.expect("written");
+    transaction.commit().await.expect("committed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -48,24 +70,8 @@ async fn what_a_process_did_not_finish_another_one_finishes() {
     let people = reviewers().await;
     let (reward, case) = held(&people).await;
     assert_eq!(people.approve("rae", case).await, "200");
-    // The last approval is committed, and the process dies before anything is carried out.
-    let flow = parse(Subject::Reward.usual_flow(), Format::Toml).expect("a flow");
-    let mut connection = people.api().store.connection().await.expect("a connection");
-    let transaction = connection.transaction().await.expect("a transaction");
-    let mut stored = review::lock(&transaction, case).await.expect("rows").expect("a case");
-    let before = stored.case.version;
-    let command = Command {
-        by: Actor { name: "fin".to_owned(), roles: ["finance".to_owned()].into() },
-        at: Timestamp::from(people.api().clock.now()),
-        expected_version: before,
-        act: Act::Approve { note: "checked".to_owned() },
-    };
-    let events = decide(&flow, &stored.case, &command).expect("they may");
-    for event in &events {
-        stored.case.apply(event).expect("it follows");
-    }
-    review::write(&transaction, case, before, (&events, &stored.case)).await.expect("written");
-    transaction.commit().await.expect("committed");
+    dies_after(&people, case, ("fin", "finance"), Act::Approve { note: "checked".to_owned() })
+        .await;
     assert_eq!(people.place(case).await, "executing execute 1");
     // It is in flight: nothing leads out of it.
     let body = json!({ "from": "execute", "to": "risk", "reason": "stop" });
@@ -88,23 +94,7 @@ async fn what_a_process_did_not_finish_another_one_finishes() {
 async fn a_rejection_that_was_not_carried_out_is_and_no_case_begins_anew() {
     let people = reviewers().await;
     let (reward, case) = held(&people).await;
-    let flow = parse(Subject::Reward.usual_flow(), Format::Toml).expect("a flow");
-    let mut connection = people.api().store.connection().await.expect("a connection");
-    let transaction = connection.transaction().await.expect("a transaction");
-    let mut stored = review::lock(&transaction, case).await.expect("rows").expect("a case");
-    let before = stored.case.version;
-    let command = Command {
-        by: Actor { name: "rae".to_owned(), roles: ["risk".to_owned()].into() },
-        at: Timestamp::from(people.api().clock.now()),
-        expected_version: before,
-        act: Act::Reject { reason: "no".to_owned() },
-    };
-    let events = decide(&flow, &stored.case, &command).expect("they may");
-    for event in &events {
-        stored.case.apply(event).expect("it follows");
-    }
-    review::write(&transaction, case, before, (&events, &stored.case)).await.expect("written");
-    transaction.commit().await.expect("committed");
+    dies_after(&people, case, ("rae", "risk"), Act::Reject { reason: "no".to_owned() }).await;
     assert_eq!(people.desk.state(reward).await, "REVIEW");
     assert_eq!(people.api().rewards.reviews.round().await.expect("a round"), 0);
     assert_eq!(people.desk.state(reward).await, "DENIED");
@@ -199,4 +189,29 @@ async fn the_database_keeps_histories_whole() {
     let gone = people.call("rae", "GET", "/v1/cases/4711", Value::Null).await;
     assert_eq!(told(&gone), "404 not-found");
     assert_eq!(people.case_of(reward).await, case, "one subject, one case");
+}
+
+#[tokio::test]
+async fn a_locked_user_holds_up_nobody_elses_review() {
+    let people = reviewers().await;
+    let (reward, case) = held(&people).await;
+    people.desk.bind(&["cleo"]).await;
+    let other = people.desk.held("cleo", "inviter-cap").await;
+    let other_case = people.case_of(other).await;
+    for case in [case, other_case] {
+        assert_eq!(people.approve("rae", case).await, "200");
+        let act = Act::Approve { note: "checked".to_owned() };
+        dies_after(&people, case, ("fin", "finance"), act).await;
+    }
+    people.api().clock.advance(Duration::from_secs(61));
+    let mut connection = people.api().store.connection().await.expect("a connection");
+    let transaction = connection.transaction().await.expect("a transaction");
+    let lock = LockKey::user(&"spring".parse().expect("a name"), "ben");
+    user_locks::take(&transaction, [lock]).await.expect("locked");
+    people.api().rewards.reviews.round().await.expect("a round");
+    let states = (people.desk.state(reward).await, people.desk.state(other).await);
+    assert_eq!(states, ("REVIEW".to_owned(), "CREATE".to_owned()));
+    transaction.rollback().await.expect("given up");
+    people.api().rewards.reviews.round().await.expect("a round");
+    assert_eq!(people.desk.state(reward).await, "CREATE");
 }

@@ -16,6 +16,8 @@ use crate::store::review::subjects;
 
 /// How many of each are looked at in a round.
 const SET: u32 = 200;
+/// How many of a round may be locked by others for long before it ends.
+const PATIENCE: u32 = 5;
 /// After how long somebody else carries out what a process began and did not end.
 const LEFT_ALONE: SignedDuration = SignedDuration::from_secs(60);
 /// The longest reason that subjects keep, in characters.
@@ -129,13 +131,14 @@ impl Reviews {
     /// half done. Says how many cases it opened.
     pub async fn round(&self) -> Result<usize, Error> {
         let now = self.now();
-        let opened = self.open_missing().await?;
+        let mut patience = Patience(PATIENCE);
+        let opened = self.open_missing(&mut patience).await?;
         for id in self.numbers(Look::Overdue(now)).await? {
-            passable(id, self.tell(id, Act::Escalate).await)?;
+            patience.pass(id, self.tell(id, Act::Escalate).await)?;
         }
         let before = now.checked_sub(LEFT_ALONE).unwrap_or(now);
         for id in self.numbers(Look::Executing(before)).await? {
-            passable(id, self.carry_out(id).await)?;
+            patience.pass(id, self.carry_out(id).await)?;
         }
         self.show_figures().await?;
         Ok(opened)
@@ -147,25 +150,19 @@ impl Reviews {
         let numbers = match look {
             Look::Overdue(now) => list::overdue(&transaction, now, SET).await?,
             Look::Executing(before) => list::executing(&transaction, before, SET).await?,
-            Look::Without(Subject::Reward) => {
-                subjects::rewards_without_case(&transaction, SET).await?
-            }
-            Look::Without(Subject::Compensation) => {
-                subjects::compensations_without_case(&transaction, SET).await?
-            }
-            Look::Without(Subject::CapLift | Subject::Reversal | Subject::Activation) => Vec::new(),
+            Look::Without(subject) => subjects::without_case(&transaction, subject, SET).await?,
         };
         Ok(numbers)
     }
 
-    async fn open_missing(&self) -> Result<usize, Error> {
+    async fn open_missing(&self, patience: &mut Patience) -> Result<usize, Error> {
         let mut opened = 0;
         for subject in Subject::ALL {
             for id in self.numbers(Look::Without(subject)).await? {
                 let subject = SubjectRef { subject, key: id.to_string() };
                 match self.see_to(&subject).await {
                     Ok(is_new) => opened += usize::from(is_new),
-                    Err(error) => passable(id, Err(error))?,
+                    Err(error) => patience.pass(id, Err(error))?,
                 }
             }
         }
@@ -222,16 +219,28 @@ enum Look {
     Without(Subject),
 }
 
-/// One case, or one subject, that cannot be helped must not keep the others waiting. Nothing goes on without the
-/// database.
-fn passable(id: i64, outcome: Result<(), Error>) -> Result<(), Error> {
-    match outcome {
-        Err(Error::Store(error)) if error.is_outage() => Err(error.into()),
-        Err(error) => {
-            tracing::error!(id, %error, "a review cannot go on: look at it");
-            Ok(())
+/// How many more may fail in a round for want of the database, or of a lock that others hold.
+struct Patience(u32);
+
+impl Patience {
+    /// One case, or one subject, that cannot be helped must not keep the others waiting. Nothing goes on without
+    /// the database.
+    fn pass(&mut self, id: i64, outcome: Result<(), Error>) -> Result<(), Error> {
+        match outcome {
+            Err(Error::Store(error)) if error.is_outage() => {
+                if self.0 == 0 {
+                    return Err(error.into());
+                }
+                self.0 -= 1;
+                tracing::warn!(id, %error, "a review goes on in the next round");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(id, %error, "a review cannot go on: look at it");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
-        Ok(()) => Ok(()),
     }
 }
 

@@ -123,7 +123,8 @@ fn read(row: &Row) -> Result<Listed, Error> {
     })
 }
 
-/// Up to `limit` cases that are being carried out since before `before`.
+/// Up to `limit` cases that are being carried out since before `before`; any of them, so that none is always behind
+/// those that cannot be helped.
 pub async fn executing(
     transaction: &Transaction<'_>,
     before: Timestamp,
@@ -132,7 +133,7 @@ pub async fn executing(
     let rows = transaction
         .query(
             "SELECT id FROM review_case WHERE state = 'executing' AND entered_at < $1 /* before */
-             ORDER BY id LIMIT $2 /* limit, executing_cases */",
+             ORDER BY random() LIMIT $2 /* limit, executing_cases */",
             &[&before, &i64::from(limit)],
         )
         .await?;

@@ -1,6 +1,7 @@
 //! What cases are about, as far as a review has to know it: held rewards and requested compensations.
 
 use crate::review::chain::Facts;
+use crate::review::flow::Subject;
 use crate::store::{Error, Transaction};
 
 /// A subject as it is now.
@@ -65,40 +66,26 @@ pub async fn compensation(transaction: &Transaction<'_>, id: i64) -> Result<Opti
     }))
 }
 
-/// Up to `limit` held rewards that have no open case.
-pub async fn rewards_without_case(
+/// Up to `limit` of what waits for a decision and has no open case: held rewards, compensations that were asked
+/// for.
+pub async fn without_case(
     transaction: &Transaction<'_>,
+    subject: Subject,
     limit: u32,
 ) -> Result<Vec<i64>, Error> {
-    let rows = transaction
-        .query(
-            "SELECT id FROM reward r
-             WHERE state = 'REVIEW' AND NOT EXISTS (
-                 SELECT FROM review_case c
-                 WHERE c.subject = 'reward' AND c.subject_key = r.id::text
-                   AND c.state IN ('open', 'executing'))
-             ORDER BY id LIMIT $1 /* limit, rewards_without_case */",
-            &[&i64::from(limit)],
-        )
-        .await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-/// Up to `limit` compensations on which nobody has decided and which have no open case.
-pub async fn compensations_without_case(
-    transaction: &Transaction<'_>,
-    limit: u32,
-) -> Result<Vec<i64>, Error> {
-    let rows = transaction
-        .query(
-            "SELECT id FROM compensation k
-             WHERE state = 'requested' AND NOT EXISTS (
-                 SELECT FROM review_case c
-                 WHERE c.subject = 'compensation' AND c.subject_key = k.id::text
-                   AND c.state IN ('open', 'executing'))
-             ORDER BY id LIMIT $1 /* limit, compensations_without_case */",
-            &[&i64::from(limit)],
-        )
-        .await?;
+    let waiting = match subject {
+        Subject::Reward => "reward s WHERE state = 'REVIEW'",
+        Subject::Compensation => "compensation s WHERE state = 'requested'",
+        // Nobody opens cases about these.
+        Subject::CapLift | Subject::Reversal | Subject::Activation => return Ok(Vec::new()),
+    };
+    let query = format!(
+        "SELECT id FROM {waiting} AND NOT EXISTS (
+             SELECT FROM review_case c
+             WHERE c.subject = $1 /* subject */ AND c.subject_key = s.id::text
+               AND c.state IN ('open', 'executing'))
+         ORDER BY id LIMIT $2 /* limit, without_case */"
+    );
+    let rows = transaction.query(&query, &[&subject.name(), &i64::from(limit)]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
